@@ -17,7 +17,7 @@ $(VENV)/.dev: $(VENV)/.train
 	touch $@
 
 $(VENV)/.serving: $(VENV)/.dev
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[train,dev,serving]"
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[train,dev,serving,ray]"
 	touch $@
 
 demo: $(VENV)/.train

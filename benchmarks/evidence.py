@@ -24,13 +24,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from evidence_page import show
 from rows import DATA, need
 from small_model import small_model
 
-ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "evidence"
-PAGE = ROOT / "docs" / "evidence.md"
-MARK, END = "<!-- benchmarks/evidence.py --docs -->", "<!-- end of evidence -->"
 STORIES = DATA / "models" / "stories260k-hf"
 RAW = DATA / "raw"
 LONGEST = 800  # characters of a row, so that it fits the small model's 512 positions
@@ -60,19 +58,54 @@ class Experiment:
     seeds: int = 5
     max_rows: int = TARGET_ROWS
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    formats: tuple[str, ...] = ()  # train with each of these templates, prompt with each
+    amounts: tuple[int, ...] = ()  # trained tokens, instead of `tokens`
 
 
 _LIMA = {"select.budget": BUDGET}
+_CHOICE = {"method": "facility", "field": "prompt", "budget": BUDGET}
 EXPERIMENTS = {
     "lima": Experiment(
-        "the recipe `lima`", "lima", ("random", "longest", "full", "raw"), settings=_LIMA
+        "the recipe `lima`", "lima", ("random", "longest", "full", "raw"), seeds=10, settings=_LIMA
     ),
     "lima-final": Experiment(
-        "the recipe `lima`, on targets that chose nothing", "lima", half="final", settings=_LIMA
+        "the recipe `lima`, on targets that chose nothing",
+        "lima",
+        half="final",
+        seeds=10,
+        settings=_LIMA,
+    ),
+    "select": Experiment(
+        "the last step of `lima` alone: 200 rows by facility location",
+        [{"select": {**_CHOICE, "stratify": "log_length"}}],
+        seeds=10,
+    ),
+    "select-plain": Experiment(
+        "the same without strata of length", [{"select": _CHOICE}], seeds=10
+    ),
+    "lima-smollm2-30k": Experiment(
+        "the recipe `lima`",
+        "lima",
+        ("random", "longest"),
+        model="smollm2",
+        tokens=30_000,
+        max_rows=40,
+        seeds=3,
+        settings=_LIMA,
     ),
     "default": Experiment("the default recipe", "default"),
     "quality": Experiment("`quality` alone", ["quality"]),
     "longest": Experiment("the recipe `longest`", "longest", settings={"select.budget": BUDGET}),
+    "formats": Experiment(
+        "rows of `lima`", "lima", settings=_LIMA, formats=("chatml", "alpaca", "simple")
+    ),
+    "amounts": Experiment(
+        "rows of `lima`",
+        "lima",
+        ("random", "full"),
+        settings=_LIMA,
+        amounts=(25_000, 50_000, 100_000, 200_000),
+    ),
     "lima-smollm2": Experiment(
         "the recipe `lima`",
         "lima",
@@ -131,80 +164,51 @@ def prove(name: str, one: Experiment, work: Path, jobs: int, seeds: int | None) 
     named = {"recipe": one.steps} if isinstance(one.steps, str) else {"steps": one.steps}
     if not (folder / "RUN").is_dir():
         curate.run(dump, **named, settings=one.settings or None, out=folder / "RUN")
-    model = STORIES if one.model == "stories" else small_model(work)
-    curate.prove(
-        folder / "RUN",
-        model=model,
-        template="chatml" if one.model == "stories" else None,
-        targets=write_targets(folder, one.half),
-        baselines=one.baselines,
-        tokens=one.tokens,
-        seeds=seeds or one.seeds,
-        max_rows=one.max_rows,
-        training=FULL if one.model == "stories" else LORA,
-        jobs=jobs,
-        out=folder / "PROOF",
-        log=lambda line: print(line, flush=True),
-    )
-    written = (folder / "PROOF" / "proof.json").read_text("utf-8")
-    return about(name, one, json.loads(written))
+    options: dict[str, Any] = {
+        "model": STORIES if one.model == "stories" else small_model(work),
+        "targets": write_targets(folder, one.half),
+        "seeds": seeds or one.seeds,
+        "max_rows": one.max_rows,
+        "training": FULL if one.model == "stories" else LORA,
+        "jobs": jobs,
+        "out": folder / "PROOF",
+        "log": lambda line: print(line, flush=True),
+    }
+    template = "chatml" if one.model == "stories" else None
+    if one.formats:
+        curate.prove_formats(folder / "RUN", one.formats, tokens=one.tokens, **options)
+    elif one.amounts:
+        options |= {"template": template, "baselines": one.baselines}
+        curate.prove_amounts(folder / "RUN", one.amounts, **options)
+    else:
+        options |= {"template": template, "baselines": one.baselines, "tokens": one.tokens}
+        curate.prove(folder / "RUN", **options)
+    written = json.loads((folder / "PROOF" / "proof.json").read_text("utf-8"))
+    return {**_about(name, one, seeds or one.seeds), **_found(one, written)}
 
 
-def about(name: str, one: Experiment, proof: dict[str, Any]) -> dict[str, Any]:
+def _about(name: str, one: Experiment, seeds: int) -> dict[str, Any]:
+    """What was asked."""
+    asked = {"name": name, "about": one.about, "model": one.model, "half": one.half}
+    tokens = {"amounts": one.amounts} if one.amounts else {"tokens": one.tokens}
+    return {**asked, **tokens, "rows": one.max_rows, "seeds": seeds}
+
+
+def _found(one: Experiment, proof: dict[str, Any]) -> dict[str, Any]:
     """What the page needs of a proof."""
+    if one.formats:
+        return {key: proof[key] for key in ("formats", "matrices", "pairs")}
+    if one.amounts:
+        return {key: proof[key] for key in ("curve", "steps")}
     kept = ("metric", "baseline", "target", "selected", "other", "difference", "holm")
     more = ("would_see", "margin", "verdict")
+    of_set = ("baseline", "rows", "tokens", "steps", "epochs", "length")
     return {
-        "name": name,
-        "about": one.about,
-        "model": one.model,
-        "half": one.half,
-        "tokens": one.tokens,
-        "rows": one.max_rows,
-        "seeds": len(proof["seeds"]),
         "before": proof["before_training"],
         "primary": [{key: line[key] for key in (*kept, *more)} for line in proof["primary"]],
-        "baselines": [
-            {key: line[key] for key in ("baseline", "rows", "tokens", "steps", "epochs", "length")}
-            for line in proof["baselines"]
-        ],
+        "baselines": [{key: line[key] for key in of_set} for line in proof["baselines"]],
         "sentences": proof["sentences"],
     }
-
-
-def figures(line: dict[str, Any]) -> str:
-    """A difference with its interval."""
-    found = line["difference"]
-    return f"{found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
-
-
-def table() -> list[str]:
-    """A line for each comparison of each experiment that has a result."""
-    names = list(TARGETS)
-    lines = [
-        "| rows | model, tokens | targets | seeds | against | bits per byte, all targets | Holm p "
-        f"| verdict | would have been seen | {' | '.join(names)} |",
-        "|---" * (9 + len(names)) + "|",
-    ]
-    for name in EXPERIMENTS:
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
-            continue
-        found = json.loads(path.read_text("utf-8"))
-        overall = [line for line in found["primary"] if line["target"] is None]
-        for line in overall:
-            own = {
-                each["target"]: figures(each)
-                for each in found["primary"]
-                if each["baseline"] == line["baseline"] and each["target"] is not None
-            }
-            lines.append(
-                f"| {found['about']} | {found['model']}, {found['tokens']:,} | {found['half']} "
-                f"| {found['seeds']} "
-                f"| {line['baseline']} | {figures(line)} | {line['holm']:.3f} | {line['verdict']} "
-                f"| {line['would_see']:.4f} | {' | '.join(own[each] for each in names)} |"
-            )
-    return lines
 
 
 def main() -> None:
@@ -213,7 +217,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="for each set, instead of the experiment's own")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--work", type=Path, help="where proofs are kept")
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/")
+    parser.add_argument("--docs", action="store_true", help="write the tables into docs/")
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in EXPERIMENTS]:
         parser.error(f"{unknown[0]}: expected some of {', '.join(EXPERIMENTS)}")
@@ -225,12 +229,9 @@ def main() -> None:
             found = prove(name, EXPERIMENTS[name], work, given.jobs, given.seeds)
             content = json.dumps(found, indent=1) + "\n"
             (RESULTS / f"{name}.json").write_text(content, "utf-8")
-    lines = table()
-    print("\n".join(lines))
-    if given.docs:
-        before, mark, rest = PAGE.read_text("utf-8").partition(MARK)
-        text = "\n".join(lines)
-        PAGE.write_text(f"{before}{mark}\n{text}\n\n{rest[rest.index(END) :]}", "utf-8")
+    paths = (RESULTS / f"{name}.json" for name in EXPERIMENTS)
+    results = [json.loads(path.read_text("utf-8")) for path in paths if path.exists()]
+    show(results, list(TARGETS), write=given.docs)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.api import (
     baselines,
+    diagnose,
     estimate,
     evaluate_labels,
     evaluate_suite,
@@ -28,7 +29,7 @@ from curate.api import (
 )
 from curate.base.errors import CurateError
 from curate.base.version import __version__
-from curate.proving import forecast_proof, prove, prove_amounts, prove_formats
+from curate.proving import forecast_proof, prove, prove_amounts, prove_formats, prove_shares
 
 if TYPE_CHECKING:
     from curate.base.contract import Estimate, Filter, Findings, Fix, Judgement
@@ -44,6 +45,7 @@ __all__ = [
     "Judgement",
     "__version__",
     "baselines",
+    "diagnose",
     "estimate",
     "evaluate_labels",
     "evaluate_suite",
@@ -57,6 +59,7 @@ __all__ = [
     "prove",
     "prove_amounts",
     "prove_formats",
+    "prove_shares",
     "render",
     "run",
     "setting",

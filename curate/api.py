@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from curate.evals.labels import LabelEvaluation
     from curate.evals.suite_results import SuiteEvaluation
     from curate.exports.export import Exported
+    from curate.pipeline.engine import Engine
     from curate.pipeline.recipe import StepLike
     from curate.renders import Preview, Tokens
     from curate.runs import Plan, Run
     from trainer import TrainResult
+    from trainer.after.geometry.diagnosis import Diagnosis
     from trainer.after.gguf.export import Exported as ExportedGguf
     from trainer.after.merge import Merged
     from trainer.evaluation.label_choice import Prior, Scoring
@@ -45,6 +47,9 @@ def run(
     out: str | PathLike[str] | None = None,
     force: bool = False,
     workers: int | None = 1,
+    engine: str = "processes",
+    address: str | None = None,
+    work: str | PathLike[str] | None = None,
     cache: bool = True,
     remember: bool = True,
     format: str | None = None,
@@ -66,7 +71,9 @@ def run(
 
     The run is a folder: `out`, or a temporary one that goes with the object (`run.save` keeps it).
     `workers` are processes, None for all cores (with more than 1, a script needs its
-    `if __name__ == "__main__"`), `cache` keeps costly measures between runs, `remember` holds all
+    `if __name__ == "__main__"`); with the `engine` "ray" they are Ray's, of this machine or of the
+    cluster at `address`. `work` is a folder for what is under way (none: beside `out`), which all
+    nodes of a cluster must see. `cache` keeps costly measures between runs, `remember` holds all
     of them for `Run.with_settings`. `format`, `columns` ({"response": "answer_text"}), `paths`
     (OASST trees: best, all or a number), `answerer` (who answers in a chat of several people),
     `undesirable` (read answers that are marked so) and `max_unpacked` (to how many bytes a packed
@@ -86,8 +93,10 @@ def run(
     from curate.runs import start
 
     how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
-    plan = _plan(recipe, steps, settings, seed, workers, cache)
-    plan = replace(plan, how=how, out=out, force=force, remember=remember)
+    place = None if work is None else Path(work)
+    shared = Path(out).parent if place is None and out is not None else place
+    plan = _plan(recipe, steps, settings, seed, _engine(workers, engine, address, shared), cache)
+    plan = replace(plan, how=how, out=out, force=force, remember=remember, work=place)
     with changes_explained(*_given(data)):
         return start(data, replace(plan, log=log, warn=warn, live=live))
 
@@ -123,7 +132,7 @@ def estimate(
     from curate.runs import forecast
 
     how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
-    plan = _plan(recipe, steps, settings, seed, workers, cache)
+    plan = _plan(recipe, steps, settings, seed, _engine(workers), cache)
     return dict(forecast(data, replace(plan, how=how, log=log, warn=warn, live=live)))
 
 
@@ -132,19 +141,29 @@ def _plan(
     steps: Sequence[StepLike] | None,
     settings: Mapping[str, Any] | None,
     seed: int,
-    workers: int | None,
+    engine: Engine,
     cache: bool,
 ) -> Plan:
     from curate.pipeline.cache import MeasureCache, default_folder
-    from curate.pipeline.engine import engine_of
     from curate.runs import Plan, chosen_recipe
 
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise CurateError(f"workers is {workers!r}; expected a whole number from 1, or None")
     if not isinstance(settings or {}, Mapping):
         raise CurateError(f"settings is {settings!r}; expected {{'step.field': value}}")
     chosen = chosen_recipe(recipe, steps, seed, settings)
-    return Plan(chosen, engine_of(workers), MeasureCache(default_folder()) if cache else None)
+    return Plan(chosen, engine, MeasureCache(default_folder()) if cache else None)
+
+
+def _engine(
+    workers: int | None,
+    name: str = "processes",
+    address: str | None = None,
+    shared: Path | None = None,
+) -> Engine:
+    from curate.pipeline.engine import engine_of
+
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise CurateError(f"workers is {workers!r}; expected a whole number from 1, or None")
+    return engine_of(workers, name, address, shared)
 
 
 def open(path: str | PathLike[str]) -> Run | Tokens:
@@ -293,6 +312,32 @@ def merge(
         force=force,
         log=log,
     )
+
+
+def diagnose(
+    source: str | PathLike[str],
+    texts: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    out: str | PathLike[str] | None = None,
+    model: str | PathLike[str] | None = None,
+    tokens: int = 4096,
+    spectra: bool = True,
+    device: str = "auto",
+    force: bool = False,
+    log: Log = no_log,
+) -> Diagnosis:
+    """What training changed in each layer of the model in `source`, beside its base, on `texts`.
+
+    `source` is a CKPT, one of its epochs, or an adapter's folder; `model` is the base where that
+    does not name it. Texts are files (.txt, .jsonl) or TOKENS, of which `tokens` tokens are read;
+    without `spectra` nothing is computed of singular values. `out` is a page (.html) or a folder.
+    Raises `CurateError`.
+    """
+    check_ours()
+    from curate.evals import diagnosis
+
+    named = [texts] if isinstance(texts, str | PathLike) else list(texts)
+    return diagnosis.diagnose(source, named, out, model, tokens, spectra, device, force, log)
 
 
 def teacher(

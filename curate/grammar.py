@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 
 from curate.base.errors import brief
 from curate.base.terminal import complain
+from curate.base.token_amounts import amount_of
 from curate.base.version import __version__
+from curate.pipeline.engine import ENGINES
 
 
 class Grammar(argparse.ArgumentParser):
@@ -79,6 +81,12 @@ def _run(add: Any) -> None:
     about = "change one setting of the recipe, such as near.threshold=0.7 (repeatable)"
     _many(add, "--set", "STEP.FIELD=VALUE", about)
     add("--workers", type=_positive, help="processes to use (default: all cores)")
+    about = "what they are: processes of curate, or Ray (default: processes)"
+    add("--engine", choices=ENGINES, default=ENGINES[0], help=about)
+    about = "engine ray: a cluster that is there already; none: this machine"
+    add("--address", metavar="HOST:PORT", help=about)
+    about = "a folder for what is under way (default: beside --out); a cluster's nodes must see it"
+    add("--work", type=Path, metavar="DIR", help=about)
     add("--no-cache", action="store_true", help="measure everything anew")
     about = "print what judges would be asked, in rows, tokens and dollars; write nothing"
     add("--dry-run", action="store_true", help=about)
@@ -234,6 +242,24 @@ def _chat(add: Any) -> None:
     add("--quiet", action="store_true", help="print errors and warnings only")
 
 
+def _diagnose(add: Any) -> None:
+    about = "a CKPT, one of its epochs (CKPT/epochs/epoch-N), or an adapter's folder"
+    add("source", metavar="CKPT", help=about)
+    about = "a text that both models read: .txt, .jsonl with a text a line, or TOKENS (repeatable)"
+    add("--text", action="append", required=True, metavar="FILE", help=about)
+    add("--model", metavar="BASE", help="the base, where it is not the one that CKPT names")
+    about = "tokens that are read, shared by the texts (default: 4096)"
+    add("--tokens", type=_positive, default=4096, metavar="N", help=about)
+    about = "leave out what needs the singular values of every weight, most of the time"
+    add("--no-spectra", action="store_true", help=about)
+    about = "a page (.html), or else a folder for the page and all numbers"
+    add("--out", type=Path, metavar="PAGE", help=about)
+    add("--force", action="store_true", help="replace the folder of another diagnosis")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    add("--json", action="store_true", help="print all numbers as JSON")
+    add("--quiet", action="store_true", help="print errors and warnings only")
+
+
 def _eval(add: Any) -> None:
     about = "a model's folder: CKPT, CKPT/adapter, CKPT/epochs/epoch-N, a base, or a merged model"
     add("source", metavar="CKPT", help=about)
@@ -290,8 +316,11 @@ def _prove(add: Any) -> None:
     add("--template", help="a bundled template, a .jinja file, or 'tokenizer'")
     about = "compare templates, with commas: train on the kept rows with each, prompt with each"
     add("--templates", metavar="NAMES", help=about)
-    about = "compare at several amounts of trained tokens, such as tokens=25k,50k,100k"
-    add("--sweep", metavar="tokens=AMOUNTS", help=about)
+    about = (
+        "compare at several amounts of trained tokens, such as tokens=25k,50k,100k, or shares of a "
+        "source or category in the kept rows, such as mix.code=0.1,0.3"
+    )
+    add("--sweep", metavar="NAME=VALUES", help=about)
     about = (
         "what the kept rows are compared with, with commas: random, longest, full, raw "
         "(default: all)"
@@ -299,8 +328,11 @@ def _prove(add: Any) -> None:
     add("--baselines", metavar="NAMES", help=about)
     about = "held-out conversations to measure on, in any shape; without, rows of the run itself"
     add("--targets", nargs="+", action="extend", metavar="FILE", default=[], help=about)
-    about = "trained tokens of each training (default: those of the kept rows, times --epochs)"
-    add("--tokens", type=_positive, metavar="N", help=about)
+    about = (
+        "trained tokens of each training, such as 200k (default: those of the kept rows, times "
+        "--epochs)"
+    )
+    add("--tokens", type=_amount, metavar="N", help=about)
     about = "trainings of each set, with other random rows and orders (default: 5)"
     add("--seeds", type=_positive, metavar="N", default=5, help=about)
     about = "a difference below this share of bits per byte is none (default: 0.01)"
@@ -309,13 +341,21 @@ def _prove(add: Any) -> None:
     add("--max-rows", type=_positive, default=200, metavar="N", help=about)
     about = (
         "rows of each target that are answered as well: stops, lengths, loops (default: 0; with "
-        "--templates 32)"
+        "--templates, --reward or --judge 32)"
     )
     add("--answers", type=_seed, metavar="N", help=about)
     about = "prompts with instructions that code checks (default: 0)"
     add("--instructions", type=_seed, default=0, metavar="N", help=about)
     about = "the longest answer, in tokens (default: 128)"
     add("--max-tokens", type=_positive, default=128, metavar="N", help=about)
+    about = "a reward model that says whose answers are better: win rates beside the other metrics"
+    add("--reward", metavar="RM", help=about)
+    about = "a judge that says so: a model's name at --url, or its folder"
+    add("--judge", metavar="NAME", help=about)
+    add("--url", help="the judge's server, such as http://127.0.0.1:8000/v1")
+    add("--rubric", metavar="NAME", help="what the judge is asked, or a file (mt_bench_pair)")
+    about = "one of the judge's other settings, such as max_cost=5 (repeatable)"
+    _many(add, "--judge-set", "FIELD=VALUE", about)
     about = "what is trained: lora (default), full, ... (docs/training.md lists them)"
     add("--method", help=about)
     add("--preset", help="a named set of training settings")
@@ -323,7 +363,7 @@ def _prove(add: Any) -> None:
     add("--epochs", type=_positive, help=about)
     add("--lr", type=float, help="the highest learning rate (learning_rate)")
     about = "trained tokens in one optimizer step (default: as many as give 20 steps, or 4096)"
-    add("--batch-tokens", type=_positive, metavar="N", help=about)
+    add("--batch-tokens", type=_amount, metavar="N", help=about)
     about = "change one training setting, such as max_grad_norm=0.5 (repeatable)"
     _many(add, "--set", "FIELD=VALUE", about)
     add("--jobs", type=_positive, default=1, metavar="N", help="trainings at once (default: 1)")
@@ -433,6 +473,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
         "Measure models, side by side, with intervals: as classifiers, or by a suite of numbers.",
         _eval,
     ),
+    "diagnose": (
+        "What training changed in each layer of a model: its weights, and what they give.",
+        _diagnose,
+    ),
     "prove": (
         "Train on the kept rows and on others of the same size: is the difference there?",
         _prove,
@@ -507,6 +551,13 @@ def _temperature(text: str) -> float:
     if not 0 <= number <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
     return number
+
+
+def _amount(text: str) -> int:
+    try:
+        return amount_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; such as 25000, 200k or 1M") from None
 
 
 def _positive(text: str) -> int:

@@ -34,9 +34,11 @@ def prove(
     seeds: int = 5,
     margin: float = 0.01,
     max_rows: int = 200,
-    answers: int = 0,
+    answers: int | None = None,
     instructions: int = 0,
     max_tokens: int = 128,
+    reward: str | PathLike[str] | None = None,
+    judge: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     jobs: int = 1,
     keep_models: bool = False,
@@ -50,7 +52,9 @@ def prove(
     longest, full, raw) is trained `seeds` times on `tokens` trained tokens: by default as many as
     the kept rows have, times `num_train_epochs`. A difference below `margin`, a share of bits per
     byte, is none. Of each target `max_rows` rows are scored, and the first `answers` of them
-    answered with at most `max_tokens` tokens; `instructions` are prompts that code checks.
+    answered with at most `max_tokens` tokens; `instructions` are prompts that code checks. Answers
+    of the kept rows' models are compared with the baselines' by `reward`, the folder of a reward
+    model, and by `judge`, settings of a judge such as `{"model": ..., "url": ...}`.
     `training` are settings of `curate.train`. `jobs` trainings run at once. A proof that was
     stopped in the folder `out` goes on. Raises `CurateError`.
     """
@@ -70,6 +74,8 @@ def prove(
         answers=answers,
         instructions=instructions,
         max_tokens=max_tokens,
+        reward=reward,
+        judge=judge,
         training=dict(training or {}),
     )
     how = _running(out, jobs, keep_models, force)
@@ -136,9 +142,11 @@ def prove_amounts(
     seeds: int = 5,
     margin: float = 0.01,
     max_rows: int = 200,
-    answers: int = 0,
+    answers: int | None = None,
     instructions: int = 0,
     max_tokens: int = 128,
+    reward: str | PathLike[str] | None = None,
+    judge: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     jobs: int = 1,
     keep_models: bool = False,
@@ -166,32 +174,98 @@ def prove_amounts(
         answers=answers,
         instructions=instructions,
         max_tokens=max_tokens,
+        reward=reward,
+        judge=judge,
         training=dict(training or {}),
     )
     how = _running(out, jobs, keep_models, force)
     with changes_explained(folder, *targets):
-        return runner.prove_amounts(folder, options, design, how, log)
+        return runner.prove_sweep(folder, options, design, how, log)
+
+
+def prove_shares(
+    run: Run | str | PathLike[str],
+    group: str,
+    shares: Sequence[float],
+    *,
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    template: str | None = None,
+    targets: Sequence[str | PathLike[str]] = (),
+    baselines: Sequence[str] = ("random", "longest", "full", "raw"),
+    tokens: int | None = None,
+    seeds: int = 5,
+    margin: float = 0.01,
+    max_rows: int = 200,
+    answers: int | None = None,
+    instructions: int = 0,
+    max_tokens: int = 128,
+    reward: str | PathLike[str] | None = None,
+    judge: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    keep_models: bool = False,
+    force: bool = False,
+    log: Log = no_log,
+) -> AmountProof:
+    """`prove` for several `shares` of a `group` in the selected rows, at the same trained tokens.
+
+    The group is a source or category of the kept rows; rows are drawn from these, anew for each
+    seed and none twice. Without `tokens` they are what all shares can give. The selected rows at a
+    share are also compared with those at the next smaller one. The other arguments are those of
+    `prove`. Raises `CurateError`.
+    """
+    _check()
+    from curate.proofs import amounts as runner
+
+    folder, options, design = proof_options(
+        run,
+        margin,
+        model=fspath(model),
+        template=template,
+        group=group,
+        shares=shares,
+        targets=targets,
+        baselines=baselines,
+        tokens=tokens,
+        seeds=seeds,
+        max_rows=max_rows,
+        answers=answers,
+        instructions=instructions,
+        max_tokens=max_tokens,
+        reward=reward,
+        judge=judge,
+        training=dict(training or {}),
+    )
+    how = _running(out, jobs, keep_models, force)
+    with changes_explained(folder, *targets):
+        return runner.prove_sweep(folder, options, design, how, log)
 
 
 def forecast_proof(
     run: Run | str | PathLike[str],
     *,
     margin: float = 0.01,
+    out: str | PathLike[str] | None = None,
     jobs: int = 1,
+    force: bool = False,
     log: Log = no_log,
     **options: Any,
 ) -> float:
     """What `prove` would do, as lines for `log`, and about how many seconds it would take.
 
     The arguments are those of `prove`; with `templates` those of `prove_formats`, with `amounts`
-    those of `prove_amounts`. Nothing is written. Raises `CurateError`.
+    those of `prove_amounts`, with `group` and `shares` those of `prove_shares`. What is in `out` is
+    not counted. Nothing is written. Raises `CurateError`, also for an `out` that `prove` would
+    refuse.
     """
     _check()
     from curate.proofs import forecast
 
     folder, chosen, design = proof_options(run, margin, **options)
     with changes_explained(folder):
-        return forecast.forecast(folder, chosen, design, jobs, log)
+        how = None if out is None else _running(out, jobs, False, force)
+        return forecast.forecast(folder, chosen, design, jobs, how, log)
 
 
 def _check() -> None:
@@ -208,7 +282,7 @@ def _running(out: str | PathLike[str], jobs: int, keep_models: bool, force: bool
 def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveOptions, Design]:
     """The run's folder, what is asked for, and the design. Raises `CurateError`."""
     from curate.proofs.design import Design
-    from curate.proofs.options import FORMAT_ANSWERS, ProveOptions
+    from curate.proofs.options import USUAL_ANSWERS, ProveOptions
     from curate.runs import Run
 
     folder = run.path if isinstance(run, Run) else Path(run)
@@ -220,9 +294,12 @@ def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveO
         options["baselines"] = tuple(named)
     elif options.get("templates"):
         options["baselines"] = ()
-    if options.get("templates"):
-        options.setdefault("answers", FORMAT_ANSWERS)
-    for name in ("templates", "amounts"):
+    options["reward"] = None if options.get("reward") is None else fspath(options["reward"])
+    options["judge"] = dict(options.get("judge") or {})
+    if options.get("answers") is None:
+        is_usual = options.get("templates") or options["reward"] or options["judge"]
+        options["answers"] = USUAL_ANSWERS if is_usual else 0
+    for name in ("templates", "amounts", "shares"):
         several = options.get(name, ())
-        options[name] = (several,) if isinstance(several, str | int) else tuple(several)
+        options[name] = (several,) if isinstance(several, str | int | float) else tuple(several)
     return folder, ProveOptions(**options), Design(margin=margin)

@@ -218,6 +218,11 @@ class Plan:
     live: Log | None = None
     remember: bool = False
     size: PartSize = field(default_factory=PartSize)
+    work: Path | None = None  # the folder for what is under way; None: beside `out`
+
+    def place(self, out: Path) -> Path:
+        """Where a run into `out` keeps what is under way."""
+        return resume.place_of(out, self.work)
 
 
 def chosen_recipe(
@@ -254,7 +259,8 @@ def forecast(data: Data, plan: Plan) -> list[tuple[str, Estimate]]:
                     " run it"
                 )
             out = temporary / "RUN"
-            dump, work = _Read(data, plan.how, plan.size).begin(out, watch, tell, plan.log)
+            place = plan.place(out)
+            dump, work = _Read(data, plan.how, plan.size).begin(place, watch, tell, plan.log)
             measures = Measures(plan.engine, plan.cache, work.frames)
             try:
                 return runner.estimate(dump.parts, steps, measures, work, watch)
@@ -271,9 +277,10 @@ class _Read:
         self.data, self.how, self.size = data, how, size
         self.inputs = [fspath(path) for path in paths_of(data) or ()]
 
-    def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
-        """The rows, and where the run keeps what is under way."""
-        place = resume.place_of(out)
+    def begin(
+        self, place: Path, watch: Progress, tell: Log, note: Log
+    ) -> tuple[sources.Dump, Work]:
+        """The rows, and the work that the run keeps in `place`, if it is much."""
         if place.is_dir():
             expand(self.inputs)  # a misspelt name must not cost what was done
         state = resume.state_of(self.inputs, self.how, self.size)
@@ -297,7 +304,9 @@ class _Again:
     def __init__(self, made: MadeFrom) -> None:
         self.made = made
 
-    def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+    def begin(
+        self, place: Path, watch: Progress, tell: Log, note: Log
+    ) -> tuple[sources.Dump, Work]:
         """See `_Read`."""
         return self.made.dump, self.made.work.again()
 
@@ -316,7 +325,7 @@ def _execute(plan: Plan, read: _Read | _Again) -> Run:
     if run._made_from is not None:
         # Runs that were judged anew share it, and may outlive this one.
         work = run._made_from.work
-        weakref.finalize(work, _discard, resume.place_of(run.path), temporary)
+        weakref.finalize(work, _discard, plan.place(run.path), temporary)
     return run
 
 
@@ -337,12 +346,14 @@ def _run_into(out: Source, plan: Plan, read: _Read | _Again) -> Run:
     watch = Progress(plan.log, plan.live)
     log, tell = watch.above(plan.log), watch.above(plan.warn or notices.append)
     claimed = atomic_folder(out, run_folder.MAKER, plan.force, read.inputs, run_folder.FILES)
-    cut_off = resume.kept_if_cut_off(Path(out), plan.out is not None, tell)
+    place = plan.place(Path(out))
+    cut_off = resume.kept_if_cut_off(place, plan.out is not None, tell)
     with closing(watch), claimed as folder, cut_off:
-        if warning := short_of_space(out, read.inputs):
-            tell(warning)
+        for name in (out, place) if plan.work is not None else (out,):
+            if warning := short_of_space(name, read.inputs):
+                tell(warning)
         steps = bind_steps(plan.recipe.steps, tell)
-        dump, work = read.begin(Path(out), watch, tell, note)
+        dump, work = read.begin(place, watch, tell, note)
         new = run_writer.planned(dump, steps, plan.recipe.seed)
         if replaced := check_replaced(out, run_folder.KIND, new, plan.force):
             tell(replaced)
@@ -400,9 +411,11 @@ class _Reread(_Read):
         super().__init__(names, how, PartSize())
         self.folder = folder.path
 
-    def begin(self, out: Path, watch: Progress, tell: Log, note: Log) -> tuple[sources.Dump, Work]:
+    def begin(
+        self, place: Path, watch: Progress, tell: Log, note: Log
+    ) -> tuple[sources.Dump, Work]:
         """See `_Read`. Raises `CurateError` where the inputs changed."""
-        dump, work = super().begin(out, watch, no_log, no_log)
+        dump, work = super().begin(place, watch, no_log, no_log)
         if [file.sha256 for file in dump.files] != self.hashes:
             raise CurateError(f"{self.folder}: what it was made from has changed; run it again")
         return dump, work

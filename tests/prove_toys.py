@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,52 @@ def options(**given: Any) -> ProveOptions:
         "training": TRAINING,
     }
     return ProveOptions(**{**usual, **given})
+
+
+def write_home(home: Path) -> Path:
+    """A folder with a run and a target that it has not read."""
+    write_run(home)
+    write_target(home / "old.jsonl")
+    return home
+
+
+def asked(home: Path, without: Sequence[str] = (), **given: Any) -> dict[str, Any]:
+    """What a small proof in such a folder is asked for in Python, but for what is left out."""
+    usual: dict[str, Any] = {
+        "model": MODEL,
+        "template": "chatml",
+        "targets": [home / "old.jsonl"],
+        "baselines": ["random"],
+        "seeds": 2,
+        "tokens": 240,
+        "training": TRAINING,
+    }
+    return {**{name: usual[name] for name in usual if name not in without}, **given}
+
+
+def command(home: Path, out: Path, *more: str, without: Sequence[str] = ()) -> list[str]:
+    """The same as a command, with more words."""
+    usual = {
+        "--model": MODEL,
+        "--template": "chatml",
+        "--targets": str(home / "old.jsonl"),
+        "--baselines": "random",
+        "--seeds": "2",
+        "--tokens": "240",
+        "--method": "full",
+        "--lr": "0.001",
+        "--batch-tokens": "60",
+        "--out": str(out),
+    }
+    given = [word for name, value in usual.items() if name not in without for word in (name, value)]
+    return ["prove", str(home / "run"), *given, *more]
+
+
+def outcome(out: Path) -> dict[str, bytes]:
+    """All of a proof that must be the same each time: no times are in it."""
+    files = [path for path in out.iterdir() if path.suffix in (".json", ".jsonl")]
+    return {
+        path.name: path.read_bytes()
+        for path in files
+        if not path.name.startswith(("cell.", "manifest"))
+    }

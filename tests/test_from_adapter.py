@@ -34,10 +34,14 @@ BUILT: dict[str, dict[str, Any]] = {
     "oft": {"rotation_block": 8},
     "boft": {"rotation_block": 8},
     "lora-xs": {"lora_r": 4},
+    "houlsby": {"bottleneck_width": 4},
     "prompt": {"num_virtual_tokens": 5},
     "prefix": {"num_virtual_tokens": 5},
 }
-METHODS = ("lora", "rslora", "dora", "lora-xs", "oft", "boft", "ia3", "norms", "prompt", "prefix")
+METHODS = (
+    *("lora", "rslora", "dora", "lora-xs", "oft", "boft", "ia3", "norms"),
+    *("houlsby", "prompt", "prefix"),
+)
 
 
 @pytest.fixture(scope="module")

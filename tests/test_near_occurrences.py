@@ -11,8 +11,8 @@ import pytest
 
 import filters.dedup.near.occurrences
 import filters.dedup.near.similarity
-from filters.common.shingles import Sets, as_lists, bounds_of, is_repeated, sets_between
-from filters.dedup.near.occurrences import occurrences
+from filters.common.shingles import Runs, Sets, as_lists, bounds_of, is_repeated, sets_between
+from filters.dedup.near.occurrences import Common, occurrences
 from filters.dedup.near.similarity import Comparison
 
 
@@ -36,7 +36,13 @@ def test_a_shingle_counts_once_in_each_row_that_counts(
     for value, row in zip(hashes.tolist(), owner.tolist(), strict=True):
         if counts[row]:
             rows_of[value].add(row)
-    ranks, common = occurrences(hashes, owner, counts, min_rows=5)
+    monkeypatch.setattr(filters.dedup.near.occurrences, "_BLOCK", at_once)
+    ranks, every = occurrences(hashes, owner, counts, min_rows=5)
+    bounds = np.arange(0, len(hashes) + 1, len(hashes) // 400)
+    blocks = list(every.blocks(Runs(hashes, bounds, np.zeros(400, np.int64))))
+    assert (len(blocks) > 1) == (at_once == 500)
+    common = Common(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+    common = common._replace(rows_of=every.rows_of)
     ours = counts[owner]
     times = np.array([len(rows_of[value]) for value in hashes.tolist()])
     bits = [int(time).bit_length() for time in times[ours]]
@@ -51,7 +57,7 @@ def test_a_shingle_counts_once_in_each_row_that_counts(
 def test_without_shingles_none_is_common() -> None:
     none = np.zeros(0, np.uint32)
     ranks, common = occurrences(none, none, min_rows=2)
-    assert len(ranks) == len(common.at) == 0
+    assert len(ranks) == len(common.numbers) == len(common.rows_of) == 0
 
 
 @pytest.mark.parametrize("few", [0, 1 << 22])

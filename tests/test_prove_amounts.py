@@ -19,7 +19,7 @@ from curate.proofs.amounts import PreparedAmounts, prepare_amounts
 from curate.proofs.cells import Cell
 from curate.proofs.design import Design
 from tests.proof_cells import cell, target
-from tests.prove_toys import MODEL, TRAINING, options, write_run, write_target
+from tests.prove_toys import asked, command, options, outcome, write_home
 from tests.reports import Page
 from tests.resume_toys import StoppedError, stop_at
 
@@ -30,43 +30,18 @@ AMOUNTS = (120, 240)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, a target, and `whole`, a sweep that nothing stopped."""
-    home = tmp_path_factory.mktemp("home")
-    write_run(home)
-    write_target(home / "old.jsonl")
+    home = write_home(tmp_path_factory.mktemp("home"))
     proved(home, home / "whole")
     return home
 
 
-def proved(home: Path, out: Path, **given: Any) -> Any:
-    usual: dict[str, Any] = {
-        "model": MODEL,
-        "template": "chatml",
-        "targets": [home / "old.jsonl"],
-        "baselines": ["random"],
-        "seeds": 2,
-        "training": TRAINING,
-    }
-    return curate.prove_amounts(home / "run", AMOUNTS, out=out, **{**usual, **given})
-
-
-def outcome(out: Path) -> dict[str, bytes]:
-    return {name: (out / name).read_bytes() for name in ("plan.json", "proof.json")}
+def proved(home: Path, out: Path) -> Any:
+    return curate.prove_amounts(home / "run", AMOUNTS, out=out, **asked(home, ["tokens"]))
 
 
 def words(home: Path, out: Path, *more: str) -> list[str]:
-    """The command of `whole`."""
-    given = {
-        "--model": MODEL,
-        "--template": "chatml",
-        "--targets": str(home / "old.jsonl"),
-        "--baselines": "random",
-        "--seeds": "2",
-        "--method": "full",
-        "--lr": "0.001",
-        "--batch-tokens": "60",
-        "--out": str(out),
-    }
-    return ["prove", str(home / "run"), *(word for pair in given.items() for word in pair), *more]
+    """The command of `whole`, but for what it sweeps."""
+    return command(home, out, *more, without=["--tokens"])
 
 
 def prepared(home: Path, *amounts: int, **given: Any) -> PreparedAmounts:
@@ -204,12 +179,23 @@ def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
         (["--sweep", "tokens=1k,infk"], "'infk' is no amount of tokens"),
         (["--sweep", "tokens=0,1k"], "'0' is no amount of tokens"),
         (["--sweep", "1k,2k"], "expected tokens=AMOUNTS"),
-        (["--sweep", "mix.code=0.1,0.3"], "make a run for each value (curate run DUMP"),
+        (["--sweep", "near.threshold=0.7,0.8"], "make a run for each value (curate run DUMP"),
+        (["--sweep", "mix.=0.7,0.8"], "only tokens and shares of a source or category"),
         (["--sweep", "tokens=1k,2k", "--tokens", "3000"], "both say how long is trained"),
         (["--sweep", "tokens=1k,2k", "--epochs", "2"], "both say how long is trained"),
     ],
     ids=[
-        *("single", "unsorted", "repeated", "words", "infinite", "none", "nameless", "recipe"),
+        *(
+            "single",
+            "unsorted",
+            "repeated",
+            "words",
+            "infinite",
+            "none",
+            "nameless",
+            "recipe",
+            "mix",
+        ),
         *("tokens", "epochs"),
     ],
 )

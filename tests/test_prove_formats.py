@@ -26,7 +26,16 @@ from curate.proofs.format_page import html
 from curate.proofs.format_results import judge_formats
 from curate.proofs.runner import command_of
 from tests.proof_cells import cell, target
-from tests.prove_toys import MODEL, TRAINING, row, write_lines, write_run, write_target
+from tests.prove_toys import (
+    MODEL,
+    TRAINING,
+    asked,
+    command,
+    outcome,
+    row,
+    write_home,
+    write_lines,
+)
 from tests.reports import HOSTILE, Page
 from tests.resume_toys import StoppedError, stop_at
 
@@ -37,28 +46,14 @@ FORMATS = ("chatml", "alpaca")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, a target, and `whole`, a comparison that nothing stopped."""
-    home = tmp_path_factory.mktemp("home")
-    write_run(home)
-    write_target(home / "old.jsonl")
+    home = write_home(tmp_path_factory.mktemp("home"))
     proved(home, home / "whole")
     return home
 
 
 def proved(home: Path, out: Path, formats: tuple[str, ...] = FORMATS, **given: Any) -> Any:
-    usual: dict[str, Any] = {
-        "model": MODEL,
-        "targets": [home / "old.jsonl"],
-        "seeds": 2,
-        "tokens": 240,
-        "answers": 3,
-        "max_tokens": 8,
-        "training": TRAINING,
-    }
+    usual = asked(home, ["template", "baselines"], answers=3, max_tokens=8)
     return curate.prove_formats(home / "run", formats, out=out, **{**usual, **given})
-
-
-def outcome(out: Path) -> dict[str, bytes]:
-    return {name: (out / name).read_bytes() for name in ("plan.json", "proof.json")}
 
 
 def picky_template(path: Path, word: str) -> str:
@@ -70,21 +65,9 @@ def picky_template(path: Path, word: str) -> str:
 
 
 def words(home: Path, out: Path, *more: str) -> list[str]:
-    """The command of `whole`."""
-    options = {
-        "--model": MODEL,
-        "--targets": str(home / "old.jsonl"),
-        "--seeds": "2",
-        "--tokens": "240",
-        "--answers": "3",
-        "--max-tokens": "8",
-        "--method": "full",
-        "--lr": "0.001",
-        "--batch-tokens": "60",
-        "--out": str(out),
-    }
-    given = [word for pair in options.items() for word in pair]
-    return ["prove", str(home / "run"), *given, *more]
+    """The command of `whole`, but for the templates."""
+    without = ["--template", "--baselines"]
+    return command(home, out, "--answers", "3", "--max-tokens", "8", *more, without=without)
 
 
 def test_every_model_is_prompted_with_every_template(home: Path) -> None:

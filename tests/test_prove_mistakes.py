@@ -13,7 +13,8 @@ import curate
 from curate.base.errors import CurateError
 from curate.base.log import no_log
 from curate.proofs.design import Design
-from curate.proofs.preparing import Prepared, prepare
+from curate.proofs.prepared import Prepared
+from curate.proofs.preparing import prepare
 from tests.prove_toys import (
     LEAST,
     MODEL,

@@ -7,52 +7,37 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import curate
 from curate.base.errors import CurateError
 from curate.cli import main
-from tests.prove_toys import MODEL, TRAINING, write_run, write_target
+from filters.reward import linear, linear_fit
+from filters.reward.accuracy import Pairs
+from tests.fake_server import FakeServer, completion
+from tests.prove_toys import MODEL, TRAINING, asked, command, outcome, write_home
+from tests.reports import Page
 from tests.resume_toys import StoppedError, stop_at
 
 pytest.importorskip("torch")
 CELLS = ["base.0", "random.0", "random.1", "selected.0", "selected.1"]
 
 
+ANSWERED = {"answers": 3, "max_tokens": 8, "instructions": 2}
+IN_WORDS = ("--answers", "3", "--max-tokens", "8", "--instructions", "2")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, a target, and `whole`, a proof that nothing stopped."""
-    home = tmp_path_factory.mktemp("home")
-    write_run(home)
-    write_target(home / "old.jsonl")
+    home = write_home(tmp_path_factory.mktemp("home"))
     prove(home, home / "whole")
     return home
 
 
 def prove(home: Path, out: Path, **given: Any) -> Any:
-    usual: dict[str, Any] = {
-        "model": MODEL,
-        "template": "chatml",
-        "targets": [home / "old.jsonl"],
-        "baselines": ["random"],
-        "seeds": 2,
-        "tokens": 240,
-        "answers": 3,
-        "max_tokens": 8,
-        "instructions": 2,
-        "training": TRAINING,
-    }
-    return curate.prove(home / "run", out=out, **{**usual, **given})
-
-
-def outcome(out: Path) -> dict[str, bytes]:
-    """All that must be the same, times aside."""
-    files = [path for path in out.iterdir() if path.suffix in (".json", ".jsonl")]
-    return {
-        path.name: path.read_bytes()
-        for path in files
-        if not path.name.startswith(("cell.", "manifest"))
-    }
+    return curate.prove(home / "run", out=out, **asked(home, **{**ANSWERED, **given}))
 
 
 def cells(out: Path) -> dict[str, dict[str, Any]]:
@@ -265,18 +250,7 @@ def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "proof"
-    words = [
-        "prove",
-        str(home / "run"),
-        "--model",
-        MODEL,
-        "--template",
-        "chatml",
-        "--tokens",
-        "240",
-    ]
-    words += ["--targets", str(home / "old.jsonl"), "--baselines", "random,longest"]
-    words += ["--set", "method=full", "--batch-tokens", "60", "--seeds", "2", "--out", str(out)]
+    words = command(home, out, "--baselines", "random,longest")
     assert main([*words, "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert "240 trained tokens in 4 steps, 2 seeds" in shown
@@ -288,21 +262,116 @@ def test_the_command_ends_with_the_verdicts_and_0_whatever_they_are(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = copied(home, tmp_path / "proof")
-    words = [
-        "prove",
-        str(home / "run"),
-        "--model",
-        MODEL,
-        "--template",
-        "chatml",
-        "--tokens",
-        "240",
-    ]
-    words += ["--targets", str(home / "old.jsonl"), "--baselines", "random", "--seeds", "2"]
-    words += ["--answers", "3", "--instructions", "2", "--max-tokens", "8"]
-    words += ["--method", "full", "--lr", "0.001", "--batch-tokens", "60", "--out", str(out)]
+    words = command(home, out, *IN_WORDS)
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "selected - random@" in shown and f"written to {out}" in shown
     assert main([*words, "--seeds", "1"]) == 1
     assert "--seeds 1: one training of each says nothing" in capsys.readouterr().err
+
+
+def reward_model(folder: Path) -> str:
+    """A reward model for which longer answers are better ones."""
+    short = [f"word {'word ' * (number % 3)}" for number in range(40)]
+    columns = ([f"Number {n}?" for n in range(40)], [f"{each} and more" for each in short], short)
+    folder.mkdir()
+    linear.save(linear_fit.fit(Pairs(*map(pl.Series, columns))).model, folder, {})
+    return str(folder)
+
+
+def test_a_finished_proof_is_asked_about_without_training_and_nobody_twice(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = copied(home, tmp_path / "proof")
+    monkeypatch.setattr("trainer.train", None)
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
+    with FakeServer(lambda asked: completion("Why. [[A]]")) as server:
+        more = ["--reward", reward_model(tmp_path / "RM"), "--judge", "judge-1"]
+        more += ["--url", server.url, "--judge-set", "concurrency=2"]
+        assert main(command(home, out, *IN_WORDS, *more, "--dry-run")) == 0
+        said = capsys.readouterr().out
+        assert f"reward {tmp_path / 'RM'}: 12 answers are scored" in said
+        assert "judge judge-1: at most 12 questions about 6 pairs of answers, in both" in said
+        assert "5 of 5 models are there and are not made again" in said
+        assert not server.asked
+        assert main(command(home, out, *IN_WORDS, *more)) == 0
+        first, asked = outcome(out), len(server.asked)
+        shown = capsys.readouterr().out
+        assert main(command(home, out, *IN_WORDS, *more)) == 0
+        assert outcome(out) == first and len(server.asked) == asked > 0
+    assert "win rates by reward" in shown and "win rates by judge judge-1" in shown
+    proof = json.loads(first["proof.json"])
+    assert [each["scorer"] for each in proof["win_rates"]] == ["reward", "judge"]
+    assert proof["plan"]["scorers"]["judge"]["url"] == server.url
+    rates = proof["win_rates"][1]["rates"]
+    assert {each["plain"]["value"] for each in rates} == {0.5}
+    assert all(each["flipped"] <= each["ties"] == each["pairs"] for each in rates)
+    page = " ".join(Page((out / "proof.html").read_text("utf-8")).text.split())
+    assert f"--judge judge-1 --url {server.url} --judge-set concurrency=2" in page
+    assert "win_rates" not in json.loads(outcome(home / "whole")["proof.json"])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--url", "http://127.0.0.1:9/v1"], "are of a judge; name it in --judge"),
+        (["--reward", "no/such"], "no/such is no model folder"),
+        (["--reward", "RM", "--answers", "0"], "--answers 0: --reward and --judge compare"),
+        (["--reward", "RM", "--templates", "chatml,alpaca"], "--reward has no place beside"),
+    ],
+    ids=["nobody", "folder", "answers", "templates"],
+)
+def test_scorers_that_cannot_be_are_refused(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    message: str,
+) -> None:
+    formats = ("--template", "--baselines") if "--templates" in more else ()
+    words = command(home, tmp_path / "proof", *more, without=formats)
+    assert main(words) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "proof").exists()
+
+
+def test_a_dry_run_looks_at_the_folder_as_the_proof_would(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = copied(home, tmp_path / "proof", "cell.random.1.json", "proof.json")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    assert main(command(home, out, *IN_WORDS, "--dry-run")) == 0
+    shown = capsys.readouterr().out
+    assert "4 of 5 models are there" in shown and "1 trainings of about" in shown
+    assert main(command(home, out, *IN_WORDS, "--margin", "0.02", "--dry-run")) == 1
+    assert "holds a proof of another plan (design.margin was" in capsys.readouterr().err
+    (out / "notes.txt").write_text("mine", "utf-8")
+    assert main(command(home, out, *IN_WORDS, "--dry-run")) == 1
+    assert "which curate prove does not write" in capsys.readouterr().err
+    (out / "notes.txt").unlink()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("amount", ["0", "1.5", "many", "1e400", "-1k"])
+def test_what_is_no_amount_of_tokens_is_refused(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], amount: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(command(home, tmp_path / "proof", *IN_WORDS, f"--tokens={amount}"))
+    assert ended.value.code == 2
+    assert f"'{amount}' is no amount of tokens; such as 25000, 200k" in capsys.readouterr().err
+
+
+def test_a_training_that_fails_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*given: Any) -> None:
+        raise CurateError("step 1 of epoch 1: loss nan")
+
+    out = copied(home, tmp_path / "proof", "cell.random.1.json")
+    monkeypatch.setattr("trainer.train", failing)
+    with pytest.raises(CurateError, match=r"training random\.1: step 1 of epoch 1: loss nan"):
+        prove(home, out)

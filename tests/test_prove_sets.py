@@ -16,7 +16,8 @@ from curate.base.log import no_log
 from curate.pipeline.run_folder import RunFolder
 from curate.proofs.design import Design
 from curate.proofs.options import ProveOptions
-from curate.proofs.preparing import Prepared, prepare
+from curate.proofs.prepared import Prepared
+from curate.proofs.preparing import prepare
 from tests.prove_toys import (
     EDITED,
     LEAST,

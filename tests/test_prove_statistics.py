@@ -511,7 +511,7 @@ def test_a_proof_finds_what_it_says_it_would_and_claims_no_more_than_it_may(
     assert sum(each.difference.low <= -effect <= each.difference.high for each in found) >= least
 
 
-@pytest.mark.parametrize("name", ["crossed", "detectable", "metrics", "sentences"])
+@pytest.mark.parametrize("name", ["crossed", "detectable", "metrics", "sentences", "win_lines"])
 def test_the_examples_in_the_docstrings_hold(name: str) -> None:
     module = importlib.import_module(f"curate.proofs.{name}")
     assert doctest.testmod(module).failed == 0

@@ -240,11 +240,13 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
         prompts=1,
         stop_on="loss",
         replay=general,
+        regulariser="ewc",
     )
     trainer.train(run, silent)
     place.check(Recorded(**{**vars(run), "force": True}))
     given = {"tokens": "t", "model": "m", "out": "o"}
     taught = {"teacher": model, "num_train_epochs": 1, "stop_on": "never", "replay": None}
+    taught |= {"regulariser": "none"}
     trainer.train(
         Recorded(**{**vars(run), **taught, "objective": "distil", "out": f"{run.out}-2"}), silent
     )
@@ -259,6 +261,7 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
     for method, fields in (
         ("lora", {}),
         ("oft", {"rotation_block": 8}),
+        ("houlsby", {"bottleneck_width": 2}),
         ("prompt", {"num_virtual_tokens": 2}),
     ):
         adapt.attach(toy_model(), Recorded(**given, method=method, **fields))

@@ -56,11 +56,19 @@ print(*threads_left(), end="")
 
 SLOW = [
     pytest.param(kind, marks=pytest.mark.slow)
-    for kind in ("mixture", "sharded mixture", "sharded dpo", "kto", "sharded kto")
+    for kind in (
+        "mixture",
+        "sharded mixture",
+        "sharded dpo",
+        "kto",
+        "sharded kto",
+        "sharded ewc",
+        "sharded houlsby",
+    )
 ]
 
 
-@pytest.mark.parametrize("kind", ["dense", "dpo", *SLOW])
+@pytest.mark.parametrize("kind", ["dense", "dpo", "ewc", *SLOW])
 def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
@@ -85,6 +93,11 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
     if objective in ("dpo", "kto"):
         pairs = write_pairs(tmp_path / "pairs", 158 if objective == "dpo" else 79)
         fields |= {"tokens": pairs, "objective": objective, "preset": "zephyr", "beta": 0.1}
+    if objective == "houlsby":
+        fields |= {"method": "houlsby", "bottleneck_width": 4, "prompts": 1}
+    if objective == "ewc":
+        text = write_tokens(tmp_path / "text", reversed_pairs(8, first=300))
+        fields |= {"regulariser": "ewc", "fisher_text": text, "regulariser_weight": 1.0}
     one = trainer.train(TrainConfig(**fields, out=str(tmp_path / "one")), silent)
     fields |= {"out": str(tmp_path / "two"), "sharding": "full" if "sharded" in kind else "none"}
     with socket.socket() as free:
@@ -114,6 +127,11 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
         [line["router_loss"] for line in lines(run.out) if "router_loss" in line]
         for run in (one, two)
     ]
+    penalty = [
+        [line["penalty"] for line in lines(run.out) if "penalty" in line] for run in (one, two)
+    ]
+    assert len(penalty[0]) == (50 if objective == "ewc" else 0)
+    assert penalty[0] == pytest.approx(penalty[1], rel=1e-4)
     assert len(balance[0]) == (50 if "mixture" in kind else 0)
     assert balance[0] == pytest.approx(balance[1], abs=1e-5)
 
@@ -121,7 +139,8 @@ def test_two_processes_take_the_steps_of_one_and_only_the_first_writes(
 def weights(out: Path) -> Any:
     from safetensors.numpy import load_file
 
-    found = load_file(out / "model.safetensors")
+    whole = out / "model.safetensors"
+    found = load_file(whole if whole.is_file() else out / "trained.safetensors")
     return np.concatenate([found[name].ravel() for name in sorted(found)])
 
 

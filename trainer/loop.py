@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from curate.base.errors import CurateError
-from trainer.checkpoints import checkpoint, finish, place, resume
+from trainer.checkpoints import checkpoint, finish, fisher, place, resume
 from trainer.checkpoints.resume import Progress
 from trainer.checks import finite, lr_finder
 from trainer.checks.loading import load_model
@@ -30,6 +30,7 @@ from trainer.loss import LossMode
 from trainer.models import model
 from trainer.models.device import deterministic, torch_seed
 from trainer.models.precision import lost_updates
+from trainer.objectives.closing import penalty_shown
 from trainer.objectives.registry import OBJECTIVES
 from trainer.plan import Log, Plan, learning_rate, no_log
 from trainer.result import Epoch, Evaluation, TrainResult
@@ -107,7 +108,8 @@ def run_worker(plan: Plan, net: Any, mode: LossMode) -> TrainResult:
 def train_epochs(plan: Plan, net: Any, mode: LossMode, out: Path, log: Log) -> list[Epoch]:
     """The table of epochs; each ends with an evaluation, a checkpoint and a line in it."""
     config, first = plan.config, mode.group.first
-    of = resume.fingerprint(resume.settings(plan), net, mode.routers)
+    of = resume.fingerprint(resume.settings(plan), net, mode)
+    fisher.keep(out, mode)
     optimizer = model.make_optimizer(net, config)
     asks = probes.prepare(plan, net, partial(loss_of, plan, mode), mode.whole)
     progress = None
@@ -220,7 +222,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         if run.pace.is_due or is_last:
             run.log(
                 f"epoch {epoch}/{config.num_train_epochs} step {step + 1}/{plan.steps} "
-                f"loss {progress.nats / progress.counted:.4f} rate {rate:.3g} "
+                f"loss {progress.nats / progress.counted:.4f} {penalty_shown(others)}"
+                f"rate {rate:.3g} "
                 f"gradient {norm:.3g} {run.pace.line(step + 1, epoch)}"
             )
     return progress

@@ -15,6 +15,7 @@ from trainer.data.pairs import Pairs
 from trainer.data.rows import Rows
 from trainer.distributed import ALONE, Group
 from trainer.models import chunked
+from trainer.models.anchor import Anchor
 from trainer.models.attention import isolated
 from trainer.models.chunked import fine
 from trainer.models.device import put
@@ -214,6 +215,7 @@ class LossMode:
     pairs: Pairs | None = None  # of preferences: both sides
     reference: NDArray[np.float64] | None = None  # ln p of all sides before training
     settings: TrainConfig | None = None  # of preferences: those of the loss
+    anchor: Anchor | None = None  # where training started, and what draws back there
 
 
 def weighted_sum(nats: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -14,6 +14,7 @@ import numpy as np
 from curate.base.errors import CurateError
 from trainer.config.config import TrainConfig
 from trainer.data import classes
+from trainer.data.batches import epoch_order
 from trainer.data.general import read_general
 from trainer.data.labelled import LabelledRows, from_tokens
 from trainer.data.lengths import LengthTarget, length_target, within
@@ -30,6 +31,8 @@ Log = Callable[[str], None]
 # Of general text so many tokens are read, in rows of at most so many.
 _RETENTION_TOKENS = 32_768
 _RETENTION_LENGTH = 1024
+# Keeps the sequences of Fisher information from being those of anything else the seed decides.
+_FISHER = 0xF15A
 
 
 def no_log(line: str) -> None:
@@ -82,6 +85,21 @@ class Plan:
         path = Path(self.config.retention)
         rows = read_general(path, self.tokenizer, self.limits, _RETENTION_LENGTH)
         return rows, within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
+
+    @cached_property
+    def measured(self) -> tuple[Rows, Ints] | None:
+        """The general text that says which weights matter, and its sequences that are read.
+
+        They are drawn by the seed, as texts of a file often lie in some order.
+        """
+        config = self.config
+        source = config.fisher_text or config.replay
+        if config.regulariser != "ewc" or source is None:
+            return None
+        rows = read_general(Path(source), self.tokenizer, self.limits, _RETENTION_LENGTH)
+        order = epoch_order(len(rows), config.seed ^ _FISHER, 0)
+        chosen: Ints = np.sort(order[: config.fisher_sequences])
+        return rows, chosen
 
     @cached_property
     def labelled(self) -> LabelledRows | None:

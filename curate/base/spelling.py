@@ -111,3 +111,19 @@ def amounts(*values: int) -> str:
     if not _IN_A_COMMAND.get():
         return option("amounts", values or None)
     return f"--sweep tokens={','.join(map(str, values))}" if values else "--sweep"
+
+
+def shares_of(group: str, *values: float) -> str:
+    """The option that names several shares of a group of rows, alone or with what it should be.
+
+    >>> shares_of("code"), shares_of("code", 0.1, 0.3)
+    ("shares of 'code'", "shares of 'code' (0.1, 0.3)")
+    >>> with in_a_command():
+    ...     shares_of("code"), shares_of("code", 0.1, 0.3)
+    ('--sweep mix.code', '--sweep mix.code=0.1,0.3')
+    """
+    listed = [f"{value:g}" for value in values]
+    if not _IN_A_COMMAND.get():
+        return f"shares of {group!r}" + (f" ({', '.join(listed)})" if listed else "")
+    given = shlex.quote(f"mix.{group}={','.join(listed)}" if listed else f"mix.{group}")
+    return f"--sweep {given}"

@@ -1,4 +1,4 @@
-"""Where work is done: in this process, or in several; nothing else here knows of workers.
+"""Where work is done: in this process, in several, or on Ray; nothing else knows of workers.
 
 An engine is one `map`. A task is a pure function of its item, so any engine gives the same answers,
 and an item whose worker died can be tried again.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from curate.pipeline.workers import Workers
+from curate.base.errors import CurateError
+
+ENGINES = PROCESSES, RAY = "processes", "ray"
 
 Item = TypeVar("Item", contravariant=True)
 Answer = TypeVar("Answer", covariant=True)
@@ -58,6 +61,9 @@ class Processes:
     """Works in `count` processes beside this one; they start when there is something to do."""
 
     def __init__(self, count: int) -> None:
+        # Later than this module: the command line asks it for names alone.
+        from curate.pipeline.workers import Workers
+
         self._workers = Workers(count)
 
     def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -69,10 +75,27 @@ class Processes:
         self._workers.close()
 
 
-def engine_of(workers: int | None = None) -> Engine:
-    """An engine with this many processes; None: as many as there are cores."""
+def engine_of(
+    workers: int | None = None,
+    name: str = PROCESSES,
+    address: str | None = None,
+    shared: Path | None = None,
+) -> Engine:
+    """An engine by its name, with this many processes; None: as many as there are cores.
+
+    `address` is that of a Ray cluster, whose nodes all see the folder `shared`. Raises
+    `CurateError`.
+    """
+    if name not in ENGINES:
+        raise CurateError(f"engine is {name!r}; expected one of {', '.join(ENGINES)}")
+    if address is not None and name != RAY:
+        raise CurateError(f"address is {address!r}, which engine {name} does not read; give {RAY}")
     count = workers or os.cpu_count() or 1
+    if name == RAY:
+        from curate.pipeline.on_ray import OnRay
+
+        return OnRay(count, address, shared)
     return Here() if count < 2 else Processes(count)
 
 
-__all__ = ["Engine", "Here", "Processes", "Task", "engine_of"]
+__all__ = ["ENGINES", "Engine", "Here", "Processes", "Task", "engine_of"]

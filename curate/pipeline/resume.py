@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,10 +24,15 @@ State = dict[str, Any] | None
 ADVICE = "check the free space, the greatest size of a file (ulimit -f) and the folder's rights"
 
 
-def place_of(out: Path) -> Path:
-    """Where a run into `out` keeps what is under way, if it is much."""
+def place_of(out: Path, folder: Path | None = None) -> Path:
+    """Where a run into `out` keeps what is under way, if it is much: beside it, or in `folder`."""
     # The current folder may be another one by the time that the run is judged anew.
-    return out.absolute().with_name(f".{out.name}.work")
+    whole = out.absolute()
+    if folder is None:
+        return whole.with_name(f".{out.name}.work")
+    # Runs of the same name in other folders do not meet there.
+    code = hashlib.blake2b(str(whole).encode(), digest_size=4).hexdigest()
+    return folder.absolute() / f"{out.name}-{code}.work"
 
 
 def look_for(place: Path, state: State, how: ReadOptions) -> Dump | None:
@@ -82,12 +88,11 @@ def removed_unless_read(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def kept_if_cut_off(out: Path, stays: bool, tell: Log) -> Iterator[None]:
+def kept_if_cut_off(place: Path, stays: bool, tell: Log) -> Iterator[None]:
     """Say where the work is that a run leaves when it is cut off; `stays`: if it does."""
     try:
         yield
     except BaseException:
-        place = place_of(out)
         if not stays or place.is_symlink() or not place.is_dir():
             raise
         if not _is_kept(place):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import signal
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,24 +12,13 @@ from os import _exit
 from threading import Thread
 from typing import Any
 
-from curate.base.errors import CurateError, one_line
-from curate.base.user_code import Registered, register_again, registered
+from curate.base.errors import CurateError
+from curate.pipeline.portable import Pickled, pickled, portable, unpickled
 
 # How often an item is tried again whose worker died.
 RETRIES = 3
 # Items under way or waiting to be given back in order, for each worker.
 AHEAD = 2
-
-
-# A task, and the files of a user's own that define what is in it.
-_Pickled = tuple[Registered, bytes]
-
-
-def _pickled(task: object) -> _Pickled:
-    pickled = pickle.dumps(task)
-    # Others that this process once used may be gone, or changed, by now.
-    named = {name: read for name, read in registered().items() if name.encode() in pickled}
-    return named, pickled
 
 
 class Workers:
@@ -48,7 +35,7 @@ class Workers:
     ) -> Iterator[Any]:
         """`task` of every item, in their order; `about` says what an item is, for errors."""
         self._maps += 1
-        work = _Map(self._maps, _pickled(task), about, enumerate(items))
+        work = _Map(self._maps, pickled(task), about, enumerate(items))
         busy: dict[Connection, tuple[_Worker, _Try]] = {}
         try:
             while True:
@@ -101,7 +88,7 @@ class _Map:
     """One call of `map`: what is still to do, and answers that wait for those before them."""
 
     number: int
-    pickled: _Pickled
+    pickled: Pickled
     about: Callable[[Any], str]
     items: Iterator[tuple[int, Any]]
     again: list[_Try] = field(default_factory=list)
@@ -203,38 +190,25 @@ READY = "ready"
 
 def _serve(connection: Connection) -> None:
     """What a worker does until its parent is gone: `(failed, answer)` for each item."""
-    _follow_parent()
+    follow_parent()
     connection.send(READY)
     task: Callable[[Any], Any] | None = None
     while True:
         try:
-            pickled, item = connection.recv()
+            given, item = connection.recv()
         except EOFError:
             return
         try:
-            if pickled is not None:
-                files, pickled = pickled
-                register_again(files)
-                task = pickle.loads(pickled)
+            if given is not None:
+                task = unpickled(given)
             assert task is not None
             message = (False, task(item))
         except Exception as error:
-            message = (True, _portable(error))
+            message = (True, portable(error))
         connection.send(message)
 
 
-def _portable(error: Exception) -> Exception:
-    """The error, if it can be sent to another process; what a developer needs goes with it."""
-    if not isinstance(error, CurateError):
-        error.add_note("in a worker:\n" + "".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its class does when it is copied; what it says is kept
-        return RuntimeError(one_line(error))
-    return error
-
-
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """An interrupt is for the parent, which ends the others; they never outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

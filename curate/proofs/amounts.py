@@ -12,82 +12,98 @@ from curate.base import spelling
 from curate.base.errors import CurateError
 from curate.base.folder import write_atomic, writing
 from curate.base.log import Log
+from curate.base.spelling import shares_of
+from curate.pipeline.run_folder import RunFolder
 from curate.proofs import page, proof_folder
 from curate.proofs.amount_results import AmountProof, judge_amounts
+from curate.proofs.axes import TOKENS, Axis
 from curate.proofs.cells import SELECTED, Cell
 from curate.proofs.design import Design
-from curate.proofs.matching import Amount, amount
+from curate.proofs.matching import TOLERANCE, Amount, amount
+from curate.proofs.mixtures import mixtures, share_of
 from curate.proofs.options import BASE, ProveOptions
-from curate.proofs.preparing import PlannedSet, Prepared, prepare
+from curate.proofs.prepared import PlannedSet, Prepared
+from curate.proofs.preparing import prepare, unmatched
 from curate.proofs.runner import (
     about_page,
+    ask,
     before_line,
     bits_per_byte,
+    check_scorers,
     command_of,
     schedule_of,
     set_lines,
 )
 from curate.proofs.schedule import Running, Schedule, done
+from curate.proofs.scored_answers import key_of
+from curate.proofs.verdicts import Asked
 
 
 @dataclasses.dataclass(frozen=True)
 class PreparedAmounts:
-    """The same rows, targets and settings at each amount, ascending, by the tokens asked for."""
+    """The same targets and settings at each value of what is varied, ascending.
 
-    at: Mapping[int, Prepared]
+    `main` is that of all sets. Where shares are varied the baselines are the same at all of them,
+    and are trained once.
+    """
 
-    @property
-    def largest(self) -> Prepared:
-        """What is prepared for the largest amount."""
-        return self.at[max(self.at)]
+    at: Mapping[float, Prepared]
+    main: Prepared
+    axis: Axis = TOKENS
 
     @property
     def names(self) -> tuple[str, ...]:
         """The sets: selected rows and baselines."""
-        return (SELECTED, *self.largest.baselines)
+        return (SELECTED, *self.main.baselines)
+
+    def called(self, baseline: str, value: float) -> str:
+        """The name of a set at a value, as its cells have it."""
+        is_one = self.axis.is_share and baseline != SELECTED
+        return baseline if is_one else at_amount(baseline, value)
 
     @property
     def sets(self) -> tuple[PlannedSet, ...]:
-        """Every set, seed and amount; names of sets have their amount behind them."""
+        """Every set, seed and value; names of sets have their value behind them."""
         return tuple(
             dataclasses.replace(
                 each,
                 matched=dataclasses.replace(
-                    each.matched, baseline=at_amount(each.matched.baseline, tokens)
+                    each.matched, baseline=self.called(each.matched.baseline, value)
                 ),
             )
-            for tokens, prepared in self.at.items()
+            for value, prepared in self.at.items()
             for each in prepared.sets
         )
 
     @property
     def plan(self) -> dict[str, Any]:
         """What is laid down before anything is trained; plain values."""
-        steps = "each set: an amount minus the next smaller one, and the largest minus the smallest"
-        plan = self.largest.plan
+        one = "a share" if self.axis.is_share else "an amount"
+        steps = f"each set: {one} minus the next smaller one, and the largest minus the smallest"
+        plan = self.main.plan
         design = plan["design"]
         return {
             **plan,
             "design": {**design, "families": {**design["families"], "amounts": steps}},
             "amounts": [dataclasses.asdict(each.amount) for each in self.at.values()],
-            "sweep": {"tokens": list(self.at)},
+            "sweep": {self.axis.name: list(self.at)},
             "sets": [each.as_dict() for each in self.sets],
         }
 
     @property
     def schedule(self) -> Schedule:
-        """A training for each set, seed and amount."""
-        one = schedule_of(self.largest)
+        """A training for each set, seed and value."""
+        one = schedule_of(self.main)
         return dataclasses.replace(one, plan=self.plan, sets=self.sets)
 
 
-def at_amount(baseline: str, tokens: int) -> str:
-    """The name of a set at an amount, as its cells have it.
+def at_amount(baseline: str, value: float) -> str:
+    """The name of a set at an amount or a share.
 
-    >>> at_amount("random", 25_000)
-    'random.25000'
+    >>> at_amount("random", 25_000), at_amount("selected", 0.1)
+    ('random.25000', 'selected.0.1')
     """
-    return f"{baseline}.{tokens}"
+    return f"{baseline}.{value}"
 
 
 def prepare_amounts(run: Path, options: ProveOptions, design: Design, log: Log) -> PreparedAmounts:
@@ -97,7 +113,7 @@ def prepare_amounts(run: Path, options: ProveOptions, design: Design, log: Log) 
     many steps there are. Draws are nested: what a seed draws for an amount is in all larger ones.
     """
     largest = prepare(run, options, design, log)
-    found = {tokens: _at(largest, tokens) for tokens in options.amounts[:-1]}
+    found: dict[float, Prepared] = {tokens: _at(largest, tokens) for tokens in options.amounts[:-1]}
     found[options.amounts[-1]] = largest
     steps = [each.amount.steps for each in found.values()]
     if len({*steps}) < len(steps):
@@ -107,7 +123,37 @@ def prepare_amounts(run: Path, options: ProveOptions, design: Design, log: Log) 
             "so two are the same training; name amounts that are further apart, or set a smaller "
             "batch_tokens"
         )
-    return PreparedAmounts(found)
+    return PreparedAmounts(found, largest)
+
+
+def prepare_sweep(run: Path, options: ProveOptions, design: Design, log: Log) -> PreparedAmounts:
+    """What is prepared for amounts, or for shares."""
+    if options.group is not None:
+        return prepare_shares(run, options, design, log)
+    return prepare_amounts(run, options, design, log)
+
+
+def prepare_shares(run: Path, options: ProveOptions, design: Design, log: Log) -> PreparedAmounts:
+    """The selected rows mixed anew for each share, at the same tokens. Raises `CurateError`.
+
+    Without an amount it is what all shares can give, times the passes that are asked for. No row of
+    a mixture is in it twice.
+    """
+    assert options.group is not None
+    found = mixtures(RunFolder.open(run), options.group, options.shares)
+    one = unmatched(run, options, design, log)
+    most = min(each.most(one.selected) for each in found)
+    given = shares_of(options.group, *options.shares)
+    for each in found:
+        each.check(one.selected, options.tokens or 1, most, given)
+    own = amount(most, options.tokens, options.epochs, options.batch_tokens)
+    at: dict[float, Prepared] = {}
+    for each in found:
+        mixed = dataclasses.replace(one, amount=own, mixture=each, notices=(), baselines=())
+        at[each.share] = mixed
+    first = dataclasses.replace(at[found[0].share], baselines=one.baselines)
+    first = dataclasses.replace(first, notices=(*one.notices, *first.off, *first.shared))
+    return PreparedAmounts({**at, found[0].share: first}, first, Axis(options.group))
 
 
 def _at(largest: Prepared, tokens: int) -> Prepared:
@@ -118,25 +164,84 @@ def _at(largest: Prepared, tokens: int) -> Prepared:
     return dataclasses.replace(largest, amount=smaller, notices=())
 
 
-def prove_amounts(
+def prove_sweep(
     run: Path, options: ProveOptions, design: Design, how: Running, log: Log
 ) -> AmountProof:
-    """See `curate.prove_amounts`."""
-    prepared = prepare_amounts(run, options, design, log)
+    """See `curate.prove_amounts` and `curate.prove_shares`."""
+    prepared = prepare_sweep(run, options, design, log)
+    check_scorers(prepared.main, how)
     for line in notices_of(prepared):
         log(line)
     command = command_of(run, options, design, how.out)
-    lines = [line for each in prepared.at.values() for line in set_lines(each)]
-    with done(prepared.schedule, how, command, lines, log) as (folder, cells):
+    with done(prepared.schedule, how, command, sweep_lines(prepared), log) as (folder, cells):
         return _concluded(prepared, folder, cells, command, log)
 
 
+def sweep_lines(prepared: PreparedAmounts) -> list[str]:
+    """The sets at each value as lines."""
+    if not prepared.axis.is_share:
+        return [line for each in prepared.at.values() for line in set_lines(each)]
+    made = []
+    for value, each in prepared.at.items():
+        first, *lines = set_lines(each)
+        made += [f"at {prepared.axis.long(value)}: {first}", *lines]
+    return made
+
+
+def _asked(
+    prepared: PreparedAmounts, by_name: Mapping[str, Sequence[Cell]], folder: Path, log: Log
+) -> dict[float, list[Asked]]:
+    """What scorers say of the answers of the selected rows' models and of others, by value."""
+    found: dict[float, list[Asked]] = {value: [] for value in prepared.at}
+    pairs = {
+        (value, name): list(
+            zip(
+                by_name[prepared.called(SELECTED, value)],
+                by_name[prepared.called(name, value)],
+                strict=True,
+            )
+        )
+        for value in prepared.at
+        for name in prepared.main.baselines
+    }
+    every = [pair for each in pairs.values() for pair in each]
+    for scorer, outcomes in ask(prepared.main, every, folder, log):
+        for value, asked in found.items():
+            own = {
+                (name, pair[1].seed): outcomes[key_of(pair)]
+                for name in prepared.main.baselines
+                for pair in pairs[value, name]
+            }
+            asked.append(Asked(scorer.kind, scorer.name, own))
+    return found
+
+
 def notices_of(prepared: PreparedAmounts) -> Iterator[str]:
-    """What a user should know of the sets; of smaller amounts, how far their tokens are off."""
-    yield from prepared.largest.notices
-    for tokens, each in prepared.at.items():
-        if each is not prepared.largest:
-            yield from (f"at {tokens:,} tokens, {line}" for line in each.off)
+    """What a user should know of the sets; at other values, how far their tokens are off."""
+    yield from prepared.main.notices
+    for value, each in prepared.at.items():
+        if each is not prepared.main:
+            yield from (f"at {_at_value(prepared.axis, value)}, {line}" for line in each.off)
+        yield from _share_lines(each)
+
+
+def _at_value(axis: Axis, value: float) -> str:
+    return axis.long(value) if axis.is_share else f"{value:,} tokens"
+
+
+def _share_lines(prepared: Prepared) -> Iterator[str]:
+    """A mixture whose share is not the one asked for, as rows are whole."""
+    if prepared.mixture is None:
+        return
+    pool, mixture = prepared.selected, prepared.mixture
+    made = [
+        share_of(each.matched.rows, mixture.rows, pool.rows, pool.tokens)
+        for each in prepared.sets
+        if each.matched.baseline == SELECTED
+    ]
+    far = max(made, key=lambda share: abs(share - mixture.share))
+    if abs(far - mixture.share) > TOLERANCE:
+        yield (f"{mixture.share:g} of {mixture.group}: up to {far:.3f} in a set, as rows are whole")
 
 
 def _concluded(
@@ -149,18 +254,19 @@ def _concluded(
     for cell in cells:
         by_name.setdefault(cell.baseline, []).append(cell)
     found = {
-        tokens: [
+        value: [
             dataclasses.replace(cell, baseline=name)
             for name in prepared.names
-            for cell in by_name[at_amount(name, tokens)]
+            for cell in by_name[prepared.called(name, value)]
         ]
-        for tokens in prepared.at
+        for value in prepared.at
     }
-    proof = judge_amounts(found, prepared.largest.design)
+    asked = _asked(prepared, by_name, folder, log)
+    proof = judge_amounts(found, prepared.main.design, asked, base, prepared.axis)
     before = {name: bits_per_byte(target) for name, target in base.targets.items()}
     values = {"plan": prepared.plan, "before_training": before, **proof.as_dict()}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    about = about_page(prepared.largest, prepared.plan, base, command)
+    about = about_page(prepared.main, prepared.plan, base, command)
     about["notices"] = [*proof.step_lines(), *notices_of(prepared), before_line(base)]
     about["curves"] = [proof.curve]
     with writing(folder):

@@ -54,6 +54,11 @@ class Comparison:
         )
 
     @property
+    def is_constant(self) -> bool:
+        """Whether nothing varied, neither with the seeds nor with the prompts."""
+        return self.seed_variance + self.prompt_variance == 0
+
+    @property
     def in_each_training(self) -> bool:
         """Whether a single training of either side would show the same sign."""
         return self.single.low > 0 or self.single.high < 0

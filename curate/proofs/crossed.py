@@ -96,10 +96,20 @@ def ratio_differences(one: Floats, other: Floats, below: Floats) -> Differences:
     Needs two seeds and two prompts.
     """
     apart = one - other
-    seeds, prompts = apart.shape
     by_seed = apart.sum(axis=1) / below.sum()
     # What each prompt adds to its seed's ratio; its mean over prompts is that ratio.
-    added = by_seed[:, None] + (apart - by_seed[:, None] * below) / below.mean()
+    return linear_differences(
+        by_seed, by_seed[:, None] + (apart - by_seed[:, None] * below) / below.mean()
+    )
+
+
+def linear_differences(by_seed: Floats, added: Floats) -> Differences:
+    """Differences that are means over prompts, or have been made linear in them.
+
+    `added` (seeds, prompts) is what each prompt adds; its mean over prompts is `by_seed` (seeds,).
+    Needs two seeds and two prompts.
+    """
+    seeds, prompts = added.shape
     of_prompts = added.mean(axis=0)
     left = added - by_seed[:, None] - of_prompts + by_seed.mean()
     interaction = float((left**2).sum()) / ((seeds - 1) * (prompts - 1)) / (seeds * prompts)

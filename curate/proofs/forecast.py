@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from curate.base.log import Log, no_log
 from curate.evals.suite_files import SuiteFile
 from curate.evals.suite_model import measure
-from curate.proofs.amounts import notices_of, prepare_amounts
+from curate.proofs import proof_folder
+from curate.proofs.amounts import notices_of, prepare_sweep, sweep_lines
 from curate.proofs.design import Design
 from curate.proofs.format_runner import format_lines
 from curate.proofs.formats import prepare_formats
 from curate.proofs.options import ProveOptions
+from curate.proofs.prepared import Prepared
 from curate.proofs.preparing import prepare
 from curate.proofs.runner import numbered, schedule_of, set_lines
-from curate.proofs.schedule import Schedule, job_of
+from curate.proofs.schedule import Running, Schedule, job_of, known_models
 from curate.proofs.training import one_thread
 from trainer.after.suite.asking import Kept
 
@@ -25,20 +28,30 @@ from trainer.after.suite.asking import Kept
 _TRIED = 8
 
 
-def forecast(run: Path, options: ProveOptions, design: Design, jobs: int, log: Log) -> float:
+def forecast(
+    run: Path, options: ProveOptions, design: Design, jobs: int, how: Running | None, log: Log
+) -> float:
     """Say what would be trained, and about how long it would take, in seconds.
 
     One optimizer step of the first set is timed, and the untrained model on the first rows of
-    each target; loading and saving are not in it. Raises `CurateError`.
+    each target; loading and saving are not in it. What is in the folder of `how`, which is checked
+    as for the proof, is done. Raises `CurateError`.
     """
     schedule, lines = _planned(run, options, design, log)
+    done = 0 if how is None else _done(schedule, how)
     for line in lines:
         log(line)
+    total = len(schedule.sets) + 1
+    if done:
+        log(f"{done:,} of {total:,} models are there and are not made again")
+    if done == total:
+        return 0.0
     with TemporaryDirectory(prefix="curate-") as place, one_thread():
         training = _training(schedule, Path(place))
         measuring = _measuring(schedule)
-    cells, ways = len(schedule.sets), len(schedule.promptings)
-    measured = (cells + 1) * ways
+    # The untrained model comes first.
+    cells, ways = min(total - done, len(schedule.sets)), len(schedule.promptings)
+    measured = (total - done) * ways
     seconds = (cells * training + measured * measuring) / max(1, min(jobs, cells))
     log(
         f"{cells:,} trainings of about {spoken(training)}, from one step that was timed, and "
@@ -49,6 +62,13 @@ def forecast(run: Path, options: ProveOptions, design: Design, jobs: int, log: L
     return seconds
 
 
+def _done(schedule: Schedule, how: Running) -> int:
+    """How many models of this plan are there. Raises `CurateError` where it could not begin."""
+    if not proof_folder.goes_on(how.out, schedule.inputs, schedule.plan, how.force):
+        return 0
+    return len(known_models(schedule, Path(how.out), proof_folder.plan_hash(schedule.plan)))
+
+
 def _planned(
     run: Path, options: ProveOptions, design: Design, log: Log
 ) -> tuple[Schedule, list[str]]:
@@ -56,12 +76,24 @@ def _planned(
     if options.templates:
         formats = prepare_formats(run, options, design, log)
         return formats.schedule, [*formats.notices, *format_lines(formats)]
-    if options.amounts:
-        found = prepare_amounts(run, options, design, log)
-        lines = [line for each in found.at.values() for line in set_lines(each)]
-        return found.schedule, [*notices_of(found), *lines]
+    if options.amounts or options.group is not None:
+        found = prepare_sweep(run, options, design, log)
+        asked = _asked_lines(found.main, len(found.at))
+        return found.schedule, [*notices_of(found), *sweep_lines(found), *asked]
     prepared = prepare(run, options, design, log)
-    return schedule_of(prepared), [*prepared.notices, *set_lines(prepared)]
+    lines = [*prepared.notices, *set_lines(prepared), *_asked_lines(prepared, 1)]
+    return schedule_of(prepared), lines
+
+
+def _asked_lines(prepared: Prepared, amounts: int) -> Iterator[str]:
+    """What scorers would be asked, at so many amounts."""
+    options = prepared.options
+    prompts = sum(min(options.answers, each.records.height) for each in prepared.targets)
+    each = amounts * options.seeds * prompts
+    baselines = len(prepared.baselines)
+    for scorer in prepared.scorers:
+        asked = scorer.asks((baselines + 1) * each, baselines * each)
+        yield f"{scorer.kind} {scorer.name}: {asked}"
 
 
 def _training(schedule: Schedule, place: Path) -> float:

@@ -63,7 +63,7 @@ class FormatPair:
         return (
             f"prompted with {prompted}, trained with {trained} - with {prompted}: "
             f"{METRICS[one.metric].title} {bracketed(one, places)}, {seeds} seeds, "
-            f"Holm p {p_text(one.holm)}: {_verdict(one, places)}"
+            f"Holm p {p_text(one.holm)}: {verdict_text(one, places)}"
         )
 
 
@@ -152,13 +152,6 @@ class FormatProof:
 
 def _title(metric: str) -> str:
     return METRICS[metric].title
-
-
-def _verdict(one: Comparison, places: int) -> str:
-    """The verdict; where nothing scatters, as with answers that are all alike, what it rests on."""
-    if one.verdict == NOT_SHOWN and one.seed_variance + one.prompt_variance == 0:
-        return f"{one.verdict}; nothing scatters, so it rests on the signs of the seeds alone"
-    return verdict_text(one, places)
 
 
 def _unit(metric: str) -> str:

@@ -12,6 +12,7 @@ from curate.base.log import Log
 from curate.proofs import format_page, proof_folder
 from curate.proofs.cells import Cell
 from curate.proofs.design import Design
+from curate.proofs.divergence import diverged
 from curate.proofs.format_results import FormatProof, judge_formats
 from curate.proofs.formats import PreparedFormats, prepare_formats
 from curate.proofs.options import BASE, ProveOptions
@@ -64,6 +65,9 @@ def _concluded(
         for name, cell in untrained.items()
     }
     notices = [f"{name}: {before_line(cell)}" for name, cell in untrained.items()]
+    for name in prepared.names:
+        own = [cell for cell in trained if cell.baseline.endswith(f".{name}")]
+        notices += diverged(own, untrained[name])
     for line in notices:
         log(line)
     values = {"plan": prepared.plan, "before_training": before, **proof.as_dict()}

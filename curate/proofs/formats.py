@@ -28,16 +28,8 @@ from curate.proofs.design import Design
 from curate.proofs.matching import Amount, amount, match
 from curate.proofs.options import BASE, BASELINES, ProveOptions
 from curate.proofs.pool import Pool, Renderer
-from curate.proofs.preparing import (
-    PlannedSet,
-    check_any,
-    overlaps,
-    plan_of,
-    planned,
-    renderer,
-    targets_plan,
-    written,
-)
+from curate.proofs.prepared import PlannedSet, plan_of, planned, targets_plan
+from curate.proofs.preparing import check_any, overlaps, renderer, written
 from curate.proofs.schedule import Prompting, Schedule
 from curate.proofs.targets import POOL, Target
 

@@ -96,19 +96,29 @@ def match(
     not the usual one.
     """
     budget, pass_steps = wanted.of(baseline)
-    order = _order(baseline, seed, rows, tokens)
+    order = order_of(baseline, seed, rows, tokens)
+    _check_enough(baseline, int(tokens.sum()), budget, wanted, asked)
+    chosen = cut(order, tokens, budget)
+    return matched(baseline, seed, chosen, rows, tokens, wanted.steps, pass_steps)
+
+
+def cut(order: Ints, tokens: Ints, budget: int) -> Ints:
+    """The first positions of an order, so many that their tokens are nearest to the budget."""
     running = np.cumsum(tokens[order])
-    total = int(running[-1]) if len(running) else 0
-    _check_enough(baseline, total, budget, wanted, asked)
-    # The number of rows whose sum is nearest.
-    count = max(1, int(np.searchsorted(running - tokens[order] / 2, budget)))
-    chosen = np.sort(order[:count])
-    if pass_steps > count:
+    return order[: max(1, int(np.searchsorted(running - tokens[order] / 2, budget)))]
+
+
+def matched(
+    baseline: str, seed: int, chosen: Ints, rows: Ints, tokens: Ints, steps: int, pass_steps: int
+) -> Matched:
+    """A set of the rows at the `chosen` positions. Raises `CurateError` for fewer than steps."""
+    if pass_steps > len(chosen):
         raise CurateError(
-            f"baseline {baseline} has {count:,} rows for {pass_steps:,} steps; raise batch_tokens"
+            f"baseline {baseline} has {len(chosen):,} rows for {pass_steps:,} steps; raise "
+            "batch_tokens"
         )
-    own = int(tokens[chosen].sum())
-    return Matched(baseline, seed, tuple(rows[chosen].tolist()), own, wanted.steps, pass_steps)
+    numbers = tuple(np.sort(rows[chosen]).tolist())
+    return Matched(baseline, seed, numbers, int(tokens[chosen].sum()), steps, pass_steps)
 
 
 def _check_enough(
@@ -124,7 +134,7 @@ def _check_enough(
     )
 
 
-def _order(baseline: str, seed: int, rows: Ints, tokens: Ints) -> Ints:
+def order_of(baseline: str, seed: int, rows: Ints, tokens: Ints) -> Ints:
     """Positions in the order in which a set takes its rows."""
     if baseline == "longest":
         return np.lexsort((rows, -tokens))

@@ -44,6 +44,8 @@ METRICS = {
     "median_length": Metric("median tokens of an answer", None),
     "length_w1": Metric("W1 of lengths to the target's own, tokens", True),
     "length_ks": Metric("KS of lengths to the target's own", True),
+    "win_rate": Metric("wins", False, True),
+    "controlled_win_rate": Metric("wins, length-controlled", False, True),
 }
 
 _OF_TARGETS: dict[str, Callable[[TargetCell], tuple[Sequence[float], Sequence[float]]]] = {
@@ -99,6 +101,12 @@ def _ratios(
     }
     below = next(iter(found.values()))[0][1]
     return Ratios(above, np.array(below, np.float64))
+
+
+def mean_bits(cell: Cell) -> float:
+    """Bits per byte of a cell, the plain mean over targets."""
+    each = [sum(one.nats) / math.log(2) / sum(one.bytes) for one in cell.targets.values()]
+    return sum(each) / len(each)
 
 
 def length_targets(cells: Cells) -> list[str]:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.base.errors import CurateError, nearest
-from curate.base.spelling import amounts, option
+from curate.base.spelling import amounts, option, shares_of
 
 BASELINES = ("random", "longest", "full", "raw")
 BASE = "base"  # the model before training, measured for reference
 MOST_SEEDS = 100
-FORMAT_ANSWERS = 32  # rows of each target that are answered where formats are compared
+# Rows of each target that are answered where formats are compared, or answers are scored.
+USUAL_ANSWERS = 32
 
 # Settings of training that a proof decides itself, and how.
 _OWN: Mapping[str, str] = {
@@ -55,7 +56,11 @@ class ProveOptions:
     tokens; `instructions` are prompts that code checks. `training` are settings of `curate.train`.
 
     With `templates` formats are compared instead, without baselines; with `amounts` (of trained
-    tokens, ascending) sets are compared at each, and each with itself at others.
+    tokens, ascending) sets are compared at each, and each with itself at others; with `shares`
+    (ascending) of a `group` of the kept rows the selected rows are mixed so.
+
+    The answers of the selected rows' models are compared with those of the baselines' by `reward`,
+    a reward model's folder, and by `judge`, settings of a step `judge` by their names.
 
     Raises `CurateError` for what makes no proof.
     """
@@ -73,6 +78,10 @@ class ProveOptions:
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     templates: tuple[str, ...] = ()
     amounts: tuple[int, ...] = ()
+    group: str | None = None
+    shares: tuple[float, ...] = ()
+    reward: str | None = None
+    judge: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.templates:
@@ -81,8 +90,18 @@ class ProveOptions:
             self._check_baselines()
         if self.amounts:
             self._check_amounts()
+        if self.group is not None:
+            self._check_shares(self.group)
         self._check_numbers()
+        self._check_scorers()
         self._check_training()
+
+    def _check_scorers(self) -> None:
+        if self.is_scored and not self.answers:
+            raise CurateError(
+                f"{option('answers', 0)}: {option('reward')} and {option('judge')} compare "
+                "answers; say how many rows of each target are answered, or leave them out"
+            )
 
     def _check_templates(self) -> None:
         given = option("templates", ",".join(self.templates))
@@ -100,11 +119,14 @@ class ProveOptions:
             )
         unused = {
             amounts(): (self.amounts, "formats are compared at one amount"),
+            shares_of(self.group or ""): (self.group, "formats are compared on the kept rows"),
             option("baselines"): (self.baselines, "formats are compared on the kept rows alone"),
             option("instructions"): (
                 self.instructions,
                 "formats are compared by losses and answers",
             ),
+            option("reward"): (self.reward, "no baselines are answered for"),
+            option("judge"): (self.judge, "no baselines are answered for"),
         }
         for name, (value, why) in unused.items():
             if value:
@@ -133,6 +155,20 @@ class ProveOptions:
                 raise CurateError(
                     f"{amounts()} and {other} both say how long is trained; give one of them"
                 )
+
+    def _check_shares(self, group: str) -> None:
+        given = shares_of(group, *self.shares)
+        if self.amounts:
+            raise CurateError(f"{given}: beside {amounts()}; vary one of them at a time")
+        if len(self.shares) < 2:
+            raise CurateError(
+                f"{given}: a single share has nothing to be compared with; name two or more"
+            )
+        if list(self.shares) != sorted({*self.shares}):
+            ordered = shares_of(group, *sorted({*self.shares}))
+            raise CurateError(f"{given}: expected each once, the smallest first: {ordered}")
+        if not all(0 <= share <= 1 for share in self.shares):
+            raise CurateError(f"{given}: expected shares from 0 to 1, such as 0.1,0.3")
 
     def _check_baselines(self) -> None:
         for name in self.baselines:
@@ -179,6 +215,11 @@ class ProveOptions:
             raise CurateError(
                 f"prove: num_train_epochs is {epochs!r}; expected a whole number from 1"
             )
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether answers are compared by somebody."""
+        return bool(self.reward or self.judge)
 
     @property
     def epochs(self) -> int:

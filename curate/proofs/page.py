@@ -18,6 +18,8 @@ from curate.proofs.metrics import METRICS
 from curate.proofs.pieces import drawn
 from curate.proofs.proof import Proof
 from curate.proofs.sentences import bracketed, decimals, number, p_text, sentences, verdict_text
+from curate.proofs.win_lines import notices
+from curate.proofs.win_rates import rate_of
 from curate.report.excerpts import Piece, excerpt
 from curate.report.page import percent
 
@@ -60,13 +62,14 @@ def _context(proof: Proof, about: Mapping[str, Any]) -> dict[str, Any]:
         "forest": forest(proof.primary),
         "targets": list(proof.summaries[0].targets),
         "secondary": _secondary(proof),
+        "wins": proof.wins,
         "answers": [_answer(each, about.get("texts", {})) for each in proof.answers],
         "model": about.get("model", ""),
         "chat_template": about.get("template", ""),
         "set": about.get("set", ""),
         "sets": about.get("sets", ()),
         "commands": about.get("commands", ()),
-        "notices": about.get("notices", ()),
+        "notices": [*proof.warnings, *about.get("notices", ())],
         "versions": about.get("versions", {}),
         "curves": [(each, drawn(each)) for each in about.get("curves", ())],
         "matrices": about.get("matrices", ()),
@@ -144,7 +147,9 @@ def environment() -> jinja2.Environment:
         "line": printable_line,
         "printable": printable,
         "difference": _difference,
-        "reach": lambda each: _amount(each, each.would_see),
+        "reach": lambda each: (
+            "nothing varied" if each.is_constant else _amount(each, each.would_see)
+        ),
         "look": lambda verdict: _LOOKS.get(verdict, "open"),
         "sign": lambda verdict: _MARKS.get(verdict, ""),
         "verdict": lambda each: verdict_text(each, decimals(each)),
@@ -152,6 +157,8 @@ def environment() -> jinja2.Environment:
             f"{number(each.low, places)} to {number(each.high, places)}"
         ),
         "level": lambda value, metric: _level(value, metric),
+        "rate": rate_of,
+        "win_notices": lambda found: list(notices(found)),
     }
     return environment
 

@@ -32,6 +32,19 @@ class Curve(NamedTuple):
     amounts: tuple[float, ...]
     lines: dict[str, tuple[Estimate, ...]]
     stops: dict[str, float | None]
+    is_share: bool = False
+
+    def label(self, amount: float) -> str:
+        """An amount at the axis."""
+        return f"{100 * amount:g} %" if self.is_share else short_count(amount)
+
+    def place(self, amount: float) -> float:
+        """Where an amount stands, 0..1: tokens by their logarithms."""
+        first, last, at = (
+            each if self.is_share else math.log(each)
+            for each in (self.amounts[0], self.amounts[-1], amount)
+        )
+        return (at - first) / (last - first)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -63,8 +76,9 @@ def curve(
     lines: Mapping[str, Sequence[Estimate]],
     stops: Mapping[str, float | None],
     across: str = "trained tokens",
+    is_share: bool = False,
 ) -> Curve:
-    """A curve over ascending amounts above 0, each with an estimate in every line.
+    """A curve over ascending amounts above 0 (or shares), each with an estimate in every line.
 
     `stops` are by the paired test of neighbouring amounts, which the bands say little of: those
     hold what prompts add to all amounts alike.
@@ -82,6 +96,7 @@ def curve(
         tuple(amounts),
         {name: tuple(each) for name, each in lines.items()},
         dict(stops),
+        is_share,
     )
 
 
@@ -105,7 +120,7 @@ def matrix(
 
 
 def drawn(found: Curve) -> Markup:
-    """The curve as SVG, for wide and for narrow screens; amounts on a logarithmic scale."""
+    """The curve as SVG, for wide and for narrow screens."""
     made = [_chart(found, *size) for size in _SIZES]
     # Made of our own shapes and numbers; ElementTree escapes the title and the labels.
     return Markup("").join(Markup(ElementTree.tostring(each, encoding="unicode")) for each in made)
@@ -114,10 +129,9 @@ def drawn(found: Curve) -> Markup:
 def _chart(found: Curve, name: str, width: int, height: int) -> ElementTree.Element:
     ends = [end for line in found.lines.values() for each in line for end in (each.low, each.high)]
     ticks = nice_ticks(max(ends), min(ends))
-    first, last = (math.log(found.amounts[at]) for at in (0, -1))
 
     def x(amount: float) -> float:
-        return _LEFT + (math.log(amount) - first) / (last - first) * (width - _LEFT - _RIGHT)
+        return _LEFT + found.place(amount) * (width - _LEFT - _RIGHT)
 
     def y(value: float) -> float:
         share = (value - ticks[0]) / (ticks[-1] - ticks[0])
@@ -155,7 +169,7 @@ def _axes(
         ElementTree.SubElement(root, "line", {**line, "y1": level, "y2": level})
         _label(root, number(tick, places), _LEFT - 6, y(tick) + 4, "end")
     for amount in _amounts_shown(found.amounts, width):
-        _label(root, short_count(amount), x(amount), height - _BOTTOM + 16, "middle")
+        _label(root, found.label(amount), x(amount), height - _BOTTOM + 16, "middle")
     middle = (_LEFT + width - _RIGHT) / 2
     _label(root, printable_line(found.across, 60), middle, height - 6, "middle", "title")
 

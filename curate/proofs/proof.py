@@ -10,6 +10,8 @@ from curate.proofs.answers import Shown
 from curate.proofs.comparisons import Comparison
 from curate.proofs.design import PRIMARY, Design
 from curate.proofs.summaries import Summary
+from curate.proofs.win_lines import win_lines
+from curate.proofs.win_rates import WinRates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Proof:
 
     `primary` are those of bits per byte, over all targets and on each; `secondary` those of other
     metrics. `summaries` are of the selected rows and of each baseline. Seeds that a baseline lacks
-    are left out of all. `answers` are some to be read on the page.
+    are left out of all. `answers` are some to be read on the page, `wins` how often the selected
+    rows' answers win, by each who was asked. `warnings` are sentences on trainings that went wrong.
     """
 
     design: Design
@@ -28,6 +31,8 @@ class Proof:
     primary: list[Comparison]
     secondary: list[Comparison]
     answers: list[Shown]
+    wins: list[WinRates] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def overall(self) -> list[Comparison]:
@@ -53,12 +58,15 @@ class Proof:
             "baselines": [dataclasses.asdict(each) for each in self.summaries],
             "primary": [each.as_dict() for each in self.primary],
             "secondary": [each.as_dict() for each in self.secondary],
+            **({"win_rates": [each.as_dict() for each in self.wins]} if self.wins else {}),
         }
 
     def sentences(self) -> list[str]:
-        """A sentence for each baseline over all targets."""
-        return sentences.sentences(self.primary, self.summaries, self.seeds)
+        """A sentence for each baseline over all targets, and what went wrong."""
+        made = sentences.sentences(self.primary, self.summaries, self.seeds)
+        return [*made, *self.warnings]
 
     def lines(self) -> list[str]:
         """What a terminal shows: verdicts, a table of the baselines, what the brackets are."""
-        return sentences.lines(self.primary, self.summaries, self.seeds, self.seeds_left_out)
+        made = [*self.sentences(), *sentences.facts(self.summaries, self.seeds_left_out)]
+        return [*made, *(line for each in self.wins for line in ("", *win_lines(each)))]

@@ -1,6 +1,7 @@
 """PROOF: what was laid down, the targets, a file for each training, and what came of all.
 
-`plan.json` is written before the first training. While a proof is under way, `work` holds what the
+`plan.json` is written before the first training. What scorers say of answers lies beside the cells
+that these are in. While a proof is under way, `work` holds what the
 trainings need; a proof that was stopped goes on with the cells that are there, and no other plan
 may use them.
 """
@@ -26,7 +27,7 @@ MAKER = "curate prove"
 PLAN, PROOF, PAGE = "plan.json", "proof.json", "proof.html"
 WORK, MODELS = "work", "models"
 _NAMES = re.compile(
-    rf"{re.escape(PLAN)}|{PROOF}|{PAGE}|{MANIFEST}|(cell|target)\.[\w.]+\.jsonl?|{WORK}|{MODELS}"
+    rf"{re.escape(PLAN)}|{PROOF}|{PAGE}|{MANIFEST}|(cell|target|scores)\.[\w.]+\.jsonl?|{WORK}|{MODELS}"
     r"|\..*\.unfinished"
 )
 
@@ -45,6 +46,8 @@ def _identity(plan: Mapping[str, Any]) -> dict[str, Any]:
         same[part].pop("name", None)
     for target in same["targets"]:
         target.pop("source", None)
+    # Who compares answers changes no training: a finished proof may be asked about.
+    same.pop("scorers", None)
     return same
 
 
@@ -59,26 +62,42 @@ def opened(out: str, inputs: Sequence[str], plan: Mapping[str, Any], force: bool
     A proof of the same plan is gone on with. Raises `CurateError` for one of another plan, unless
     `force`, and for a folder that holds anything else.
     """
-    folder = check_place(out)
-    for name in inputs:
-        check_input(out, folder, name, (PLAN,))
+    folder = _place(out, inputs)
     with locked(folder):
-        earlier = _read_plan(folder)
-        is_other = earlier is None or plan_hash(earlier) != plan_hash(plan)
-        if earlier is None:
-            check_out(out, MAKER, False, inputs)
-        elif is_other and not force:
-            raise CurateError(
-                f"{out}: holds a proof of another plan ({_changed(earlier, plan)}); choose another "
-                f"{option('out')}, or {option('force', True)} to begin anew"
-            )
-        _check_ours(folder, out)
+        is_other = not goes_on(out, inputs, plan, force)
         with writing(out):
             if is_other:
                 _emptied(folder)
             folder.mkdir(exist_ok=True)
             write_atomic(folder / PLAN, _text(plan))
         yield folder
+
+
+def _place(out: str, inputs: Sequence[str]) -> Path:
+    """The folder to write to. Raises `CurateError` where that could harm an input."""
+    folder = check_place(out)
+    for name in inputs:
+        check_input(out, folder, name, (PLAN,))
+    return folder
+
+
+def goes_on(out: str, inputs: Sequence[str], plan: Mapping[str, Any], force: bool) -> bool:
+    """Whether a proof of this plan lies in a folder; False where one would begin there.
+
+    Raises `CurateError` as `opened` does. Writes nothing.
+    """
+    folder = _place(out, inputs)
+    earlier = _read_plan(folder)
+    if earlier is None:
+        check_out(out, MAKER, False, inputs)
+    is_same = earlier is not None and plan_hash(earlier) == plan_hash(plan)
+    if earlier is not None and not is_same and not force:
+        raise CurateError(
+            f"{out}: holds a proof of another plan ({_changed(earlier, plan)}); choose another "
+            f"{option('out')}, or {option('force', True)} to begin anew"
+        )
+    _check_ours(folder, out)
+    return is_same
 
 
 def _read_plan(folder: Path) -> dict[str, Any] | None:
@@ -164,7 +183,7 @@ def _cell_file(folder: Path, baseline: str, seed: int) -> Path:
 def write_cell(folder: Path, plan: str, cell: Cell) -> None:
     """Write what came of one training, whole or not at all."""
     values = cell.as_dict()
-    content = {"plan": plan, "sha256": _hash(values), "cell": values}
+    content = {"plan": plan, "sha256": content_hash(values), "cell": values}
     with writing(folder):
         write_atomic(_cell_file(folder, cell.baseline, cell.seed), json.dumps(content) + "\n")
 
@@ -173,7 +192,7 @@ def read_cell(folder: Path, plan: str, baseline: str, seed: int) -> Cell | None:
     """What came of a training of this plan; None where it has not been, or its file is damaged."""
     try:
         content = json.loads(_cell_file(folder, baseline, seed).read_bytes())
-        if content["plan"] != plan or content["sha256"] != _hash(content["cell"]):
+        if content["plan"] != plan or content["sha256"] != content_hash(content["cell"]):
             return None
         return cell_of(content["cell"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -185,7 +204,31 @@ def has_cell(folder: Path, baseline: str, seed: int) -> bool:
     return _cell_file(folder, baseline, seed).is_file()
 
 
-def _hash(values: Mapping[str, Any]) -> str:
+def scores_file(folder: Path, name: str) -> Path:
+    """Where scores of answers lie; `name` says whose, and of which answers."""
+    return folder / f"scores.{name}.json"
+
+
+def write_scores(folder: Path, name: str, of: str, values: Mapping[str, Any]) -> None:
+    """Write scores, whole or not at all; `of` is the hash of what they are scores of."""
+    content = {"of": of, "sha256": content_hash(values), "scores": values}
+    with writing(folder):
+        write_atomic(scores_file(folder, name), json.dumps(content) + "\n")
+
+
+def read_scores(folder: Path, name: str, of: str) -> dict[str, Any]:
+    """The scores of these answers by this scorer; nothing where there are none, or damaged ones."""
+    try:
+        content = json.loads(scores_file(folder, name).read_bytes())
+        if content["of"] != of or content["sha256"] != content_hash(content["scores"]):
+            return {}
+        return dict(content["scores"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+
+
+def content_hash(values: Mapping[str, Any]) -> str:
+    """A hash of plain values."""
     # As it is read again: lists for tuples.
     plain = json.dumps(json.loads(json.dumps(values)), sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ import polars as pl
 from curate.base.folder import write_atomic, writing
 from curate.base.log import Log, no_log
 from curate.proofs import page, proof_folder
-from curate.proofs.cells import Cell, TargetCell
+from curate.proofs.cells import SELECTED, Cell, TargetCell
 from curate.proofs.design import Design
-from curate.proofs.options import BASE, FORMAT_ANSWERS, ProveOptions
-from curate.proofs.preparing import Prepared, prepare
+from curate.proofs.options import BASE, USUAL_ANSWERS, ProveOptions
+from curate.proofs.prepared import Prepared
+from curate.proofs.preparing import prepare
 from curate.proofs.proof import Proof
 from curate.proofs.schedule import Prompting, Running, Schedule, done
+from curate.proofs.scored_answers import ByTarget, Pair, PairKey, outcomes
+from curate.proofs.scorers import Scorer
 from curate.proofs.targets import Target, texts_of
-from curate.proofs.verdicts import judge
+from curate.proofs.verdicts import Asked, judge
 
 
 def prove(
@@ -33,10 +36,40 @@ def prove(
     for line in prepared.notices:
         log(line)
     command = command_of(run, options, design, how.out)
-    lines = list(set_lines(prepared))
-    with done(schedule_of(prepared), how, command, lines, log) as (folder, cells):
+    check_scorers(prepared, how)
+    with done(schedule_of(prepared), how, command, set_lines(prepared), log) as (folder, cells):
         log(before_line(cells[-1]))
-        return _concluded(prepared, folder, cells, command)
+        pairs = pairs_of([cell for cell in cells if cell.baseline != BASE])
+        asked = [
+            Asked(scorer.kind, scorer.name, {key[1:]: each for key, each in found.items()})
+            for scorer, found in ask(prepared, pairs, folder, log)
+        ]
+        return _concluded(prepared, folder, cells, asked, command)
+
+
+def check_scorers(prepared: Prepared, how: Running) -> None:
+    """Raise `CurateError` where somebody cannot be asked about answers, before any is written.
+
+    A finished proof has what they said.
+    """
+    if how.force or not (Path(how.out) / proof_folder.PROOF).is_file():
+        for each in prepared.scorers:
+            each.check()
+
+
+def pairs_of(cells: Sequence[Cell]) -> list[Pair]:
+    """The selected rows' cells with those of each baseline, by seed."""
+    own = {cell.seed: cell for cell in cells if cell.baseline == SELECTED}
+    return [(own[cell.seed], cell) for cell in cells if cell.baseline != SELECTED]
+
+
+def ask(
+    prepared: Prepared, pairs: Sequence[Pair], folder: Path, log: Log
+) -> Iterator[tuple[Scorer, dict[PairKey, ByTarget]]]:
+    """What each scorer says of each pair of cells. Raises `CurateError` where one is gone."""
+    records = {each.name: numbered(each.records) for each in prepared.targets}
+    for scorer in prepared.scorers:
+        yield scorer, outcomes(scorer, pairs, records, folder, log)
 
 
 def schedule_of(prepared: Prepared) -> Schedule:
@@ -50,15 +83,20 @@ def schedule_of(prepared: Prepared) -> Schedule:
         prepared.targets,
         prepared.files,
         {"": Prompting(prepared.suite)},
-        (str(prepared.run.path), str(prepared.model), *options.targets),
+        (
+            *(str(prepared.run.path), str(prepared.model), *options.targets),
+            *(each.name for each in prepared.scorers if Path(each.name).is_dir()),
+        ),
     )
 
 
-def _concluded(prepared: Prepared, folder: Path, cells: Sequence[Cell], command: str) -> Proof:
+def _concluded(
+    prepared: Prepared, folder: Path, cells: Sequence[Cell], asked: Sequence[Asked], command: str
+) -> Proof:
     """The verdicts of all cells, as values, a page and a manifest."""
     compared = [cell for cell in cells if cell.baseline != BASE]
     (base,) = (cell for cell in cells if cell.baseline == BASE)
-    proof = judge(compared, prepared.design)
+    proof = judge(compared, prepared.design, asked, base)
     before = {name: bits_per_byte(target) for name, target in base.targets.items()}
     values = {"plan": prepared.plan, "before_training": before, **proof.as_dict()}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
@@ -153,7 +191,11 @@ def command_of(run: Path, options: ProveOptions, design: Design, out: str) -> st
     words += [] if options.template is None else ["--template", options.template]
     words += ["--baselines", ",".join(options.baselines)] if options.baselines else []
     words += ["--templates", ",".join(options.templates)] if options.templates else []
+    words += [] if options.reward is None else ["--reward", options.reward]
+    words += _judge_words(options.judge)
     words += ["--sweep", f"tokens={','.join(map(str, options.amounts))}"] if options.amounts else []
+    if options.group is not None:
+        words += ["--sweep", f"mix.{options.group}={','.join(map(str, options.shares))}"]
     for name, value in _numbers(options, design).items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     for target in options.targets:
@@ -164,11 +206,21 @@ def command_of(run: Path, options: ProveOptions, design: Design, out: str) -> st
     return shlex.join([*words, "--out", out])
 
 
+def _judge_words(judge: Mapping[str, Any]) -> Iterator[str]:
+    """The options that name a judge, with its other settings."""
+    own = {"model": "--judge", "url": "--url", "rubric": "--rubric"}
+    for name, value in judge.items():
+        if name in own:
+            yield from (own[name], str(value))
+        else:
+            yield from ("--judge-set", f"{name}={json.dumps(value)}")
+
+
 def _numbers(options: ProveOptions, design: Design) -> dict[str, Any]:
     """Options with a number that is not what it is without them."""
     fields = {field.name: field.default for field in dataclasses.fields(ProveOptions)}
-    if options.templates:
-        fields["answers"] = FORMAT_ANSWERS
+    if options.templates or options.is_scored:
+        fields["answers"] = USUAL_ANSWERS
     names = ("tokens", "seeds", "max_rows", "answers", "instructions", "max_tokens")
     given = {name: getattr(options, name) for name in names}
     changed = {name: value for name, value in given.items() if value != fields[name]}

@@ -17,7 +17,7 @@ from curate.pipeline.workers import Workers
 from curate.proofs import proof_folder
 from curate.proofs.cells import Cell
 from curate.proofs.options import BASE
-from curate.proofs.preparing import PlannedSet
+from curate.proofs.prepared import PlannedSet
 from curate.proofs.targets import Target
 from curate.proofs.training import CellJob, CellTask, Measuring, cell_name
 
@@ -87,7 +87,7 @@ def done(
         for line in lines:
             log(line)
         plan = proof_folder.plan_hash(schedule.plan)
-        known = _known(schedule, folder, plan)
+        known = known_models(schedule, folder, plan)
         for name in _changed(schedule, folder, set(known)):
             log(f"{name}: its file was changed since, so it is made again")
         if known:
@@ -95,15 +95,17 @@ def done(
         task = _task(schedule, folder, plan, how.keep_models)
         try:
             _train_all(task, schedule, folder, set(known), how.jobs, log)
+            made = known_models(schedule, folder, plan)
+            yield folder, [cell for cells in made.values() for cell in cells]
         except KeyboardInterrupt:
             log(f"{how.out}: what is done stays there; the same command goes on: {command}")
             raise
-        made = _known(schedule, folder, plan)
-        yield folder, [cell for cells in made.values() for cell in cells]
         _finished(schedule, folder)
 
 
-def _known(schedule: Schedule, folder: Path, plan: str) -> dict[tuple[str, int], tuple[Cell, ...]]:
+def known_models(
+    schedule: Schedule, folder: Path, plan: str
+) -> dict[tuple[str, int], tuple[Cell, ...]]:
     """The models all of whose cells are there."""
     found = {}
     for job in schedule.jobs:

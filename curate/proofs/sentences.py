@@ -13,16 +13,9 @@ from curate.proofs.summaries import Summary
 _NAME = 32  # characters of a baseline's name
 
 
-def lines(
-    primary: Sequence[Comparison],
-    summaries: Sequence[Summary],
-    seeds: Sequence[int],
-    left_out: Sequence[int],
-) -> list[str]:
-    """Verdicts, facts, and what the brackets are. `left_out` are seeds that a baseline lacks."""
-    made = sentences(primary, summaries, seeds)
-    made += ["", *aligned([_HEAD, *map(_facts, summaries)]), ""]
-    return [*made, *_notes(left_out)]
+def facts(summaries: Sequence[Summary], left_out: Sequence[int]) -> list[str]:
+    """What each set's trainings were, and what brackets are; seeds `left_out` some sets lack."""
+    return ["", *aligned([_HEAD, *map(_facts, summaries)]), "", *_notes(left_out)]
 
 
 def sentences(
@@ -65,6 +58,8 @@ def verdict_text(comparison: Comparison, places: int) -> str:
     if comparison.verdict == NO_DIFFERENCE:
         within = f"{number(narrow.low, places)} to {number(narrow.high, places)} at 90 %"
         return f"{comparison.verdict} beyond {margin} ({within})"
+    if comparison.verdict == NOT_SHOWN and comparison.is_constant:
+        return f"{comparison.verdict}; {_constant(comparison)}"
     if comparison.verdict == NOT_SHOWN:
         return f"{comparison.verdict}; {number(comparison.would_see, places)} would have been seen"
     small = f", but by less than {margin}" if comparison.within_margin else ""
@@ -72,6 +67,13 @@ def verdict_text(comparison: Comparison, places: int) -> str:
         return f"{comparison.verdict}{small}"
     ends = f"{number(comparison.single.low, places)} to {number(comparison.single.high, places)}"
     return f"{comparison.verdict} on average{small}; a single training lies within {ends}"
+
+
+def _constant(comparison: Comparison) -> str:
+    """What a verdict rests on where nothing scatters, as with answers that are all alike."""
+    if not comparison.difference.value:
+        return "nothing varied: the same in every seed, and no difference in any"
+    return "nothing scatters, so it rests on the signs of the seeds alone"
 
 
 def at_tokens(baseline: str, tokens: float) -> str:

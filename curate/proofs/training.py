@@ -13,6 +13,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+from curate.base.errors import CurateError
 from curate.base.folder import writing
 from curate.base.log import no_log
 from curate.evals.suite_files import SuiteFile, read_file
@@ -98,7 +99,10 @@ class CellTask:
             config = trainer.TrainConfig.from_mapping(
                 {**settings, "tokens": job.tokens, "model": self.model}
             )
-            trainer.train(config, no_log)
+            try:
+                trainer.train(config, no_log)
+            except CurateError as error:
+                raise CurateError(f"training {job.name}: {error}") from error
         lines = (out / "metrics.jsonl").read_text("utf-8").splitlines()
         steps = [line for line in map(json.loads, lines) if not line.get("eval")]
         tokens = sum(line["trained_tokens"] for line in steps)

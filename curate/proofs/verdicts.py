@@ -1,6 +1,6 @@
 """From cells to a proof: every comparison with its interval, p value and verdict.
 
-    judge(cells: Sequence[Cell], design: Design = Design()) -> Proof
+    judge(cells: Sequence[Cell], design: Design = Design(), asked: Sequence[Asked] = ()) -> Proof
     estimate_of(cells: Sequence[Cell]) -> Estimate
     Proof.as_dict() -> dict        plain values for `proof.json`
     Proof.lines() -> list[str]     for the terminal
@@ -12,6 +12,7 @@ A proof is a pure function of its cells and its design: it can be taken again wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,16 +30,34 @@ from curate.proofs.crossed import (
     redrawn_differences,
 )
 from curate.proofs.design import LEVEL, PRIMARY, Design
+from curate.proofs.divergence import diverged
 from curate.proofs.metrics import LENGTHS, Ratios, length_targets, of_lengths, ratios
 from curate.proofs.proof import Proof
 from curate.proofs.redraws import redrawn, redrawn_lengths
+from curate.proofs.scored_answers import ByTarget
 from curate.proofs.summaries import summaries
+from curate.proofs.win_rates import win_rates
 
 LENGTH_DRAWS = 500  # of prompts, for the variance of medians and distances
 
 
-def judge(cells: Sequence[Cell], design: Design | None = None) -> Proof:
-    """The proof that these cells give.
+class Asked(NamedTuple):
+    """Who compared answers, and what came of it by baseline and seed: 1 where selected wins."""
+
+    kind: str
+    name: str
+    outcomes: Mapping[tuple[str, int], ByTarget]
+
+
+def judge(
+    cells: Sequence[Cell],
+    design: Design | None = None,
+    asked: Sequence[Asked] = (),
+    base: Cell | None = None,
+) -> Proof:
+    """The proof that these cells give; `asked` is about the answers that they hold.
+
+    `base` is of the model before training, beside which trainings that went wrong are seen.
 
     Raises CurateError where nothing can be compared: no selected rows, no baseline, fewer than two
     seeds in common, or other prompts in one cell than in another.
@@ -62,6 +81,8 @@ def judge(cells: Sequence[Cell], design: Design | None = None) -> Proof:
         primary,
         secondary,
         shown_answers(sides),
+        [win_rates(each.kind, each.name, sides.cells, each.outcomes, design) for each in asked],
+        [] if base is None else list(diverged(cells, base)),
     )
 
 

@@ -122,9 +122,14 @@ def outline(edges: np.ndarray, heights: np.ndarray) -> list[tuple[float, float]]
 
 
 def drawn(
-    curves: Sequence[Curve], x: Sequence[Tick], y: Sequence[Tick], title: str, size: Size
+    curves: Sequence[Curve],
+    x: Sequence[Tick],
+    y: Sequence[Tick],
+    title: str,
+    size: Size,
+    filled: bool = True,
 ) -> Markup:
-    """The chart as SVG of a class called like its size."""
+    """The chart as SVG of a class called like its size; curves are `filled` down to the axis."""
     import pygal
 
     name, width, height = size
@@ -135,7 +140,7 @@ def drawn(
         margin=4,
         margin_right=16,
         js=[],
-        fill=True,
+        fill=filled,
         show_dots=False,
         show_legend=False,
         xrange=(min(across), max(across)),

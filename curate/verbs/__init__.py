@@ -12,6 +12,7 @@ from importlib import import_module
 _MODULES = {
     "chatting": ("chat",),
     "cleaning": ("run", "inspect", "explain", "diff", "report", "baselines", "filters"),
+    "diagnosing": ("diagnose",),
     "evaluating": ("eval",),
     "exporting": ("export",),
     "judge": ("judge",),

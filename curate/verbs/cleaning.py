@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> None:
             show(_estimate_line(name, found))
         say("nothing was asked for these rows, and nothing was written")
         return
-    done = api.run(arguments.dump, out=arguments.out, force=arguments.force, remember=False, **how)
+    where = {name: getattr(arguments, name) for name in ("engine", "address", "work")}
+    how |= {"out": arguments.out, "force": arguments.force, "remember": False, **where}
+    done = api.run(arguments.dump, **how)
     if not arguments.quiet:  # else its table is not even made
         say(done.summary(width()))
         say(f"written to {arguments.out}; open {arguments.out / 'report.html'}")

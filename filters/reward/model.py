@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +42,21 @@ def score_with_model(records: pl.DataFrame, path: str) -> pl.DataFrame:
     its last digits only. Rows over the model's context are not cut: they are a problem, which
     names their `tokens` (null for all others).
     """
-    model, tokenizer, chat = _load(path)
+    return model_scores(path)(records)
+
+
+def model_scores(path: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """The scoring of `score_with_model` by a model that is loaded once."""
+    loaded = _load(path)
+    return lambda records: _scored(records, *loaded)
+
+
+def _scored(
+    records: pl.DataFrame,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    chat: ChatText,
+) -> pl.DataFrame:
     limit = context(model, tokenizer)
     rows: Rows = []
     problems: list[str | None] = []

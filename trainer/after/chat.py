@@ -143,7 +143,8 @@ def _net(name: str, adapter: adapters.Adapter | None, device: torch.device) -> A
     net = model.load(name, cpu, "float32")
     if adapter is not None:
         net = put_on.put_on(net, adapter)
-        net = net if adapter.is_prompt else put_on.merged(net, adapter)
+        stays = adapter.is_prompt or adapter.is_between
+        net = net if stays else put_on.merged(net, adapter)
     model.use_threads(net, device)
     is_short = "bfloat16" in (weights.local_folder(name) / "config.json").read_text("utf-8")
     return net.to(device, torch.bfloat16) if is_short and device != cpu else net.to(device)

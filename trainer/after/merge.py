@@ -64,7 +64,7 @@ def merge(
     if epoch is not None and adapter is not None:
         raise CurateError("give an epoch of CKPT or the folder of an adapter, not both")
     found = adapters.find(source, epoch, adapter)
-    if found.is_prompt:
+    if found.is_prompt or found.is_between:
         put_on.merged(None, found)  # says why it cannot be merged, before anything is loaded
     base = adapters.base_of(found, model or _model_in(source, found, adapter))
     about = _about(found, base)

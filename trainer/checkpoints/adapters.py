@@ -17,6 +17,7 @@ from curate.base.folder import sha256
 from curate.base.hub import is_hub_id
 from trainer.checkpoints import checkpoint, place
 from trainer.config.adapter_files import (
+    BOTTLENECKS,
     CONFIG,
     LORA_XS,
     Objective,
@@ -28,7 +29,7 @@ from trainer.config.adapter_files import (
 from trainer.models import model
 from trainer.models.weights import local_folder
 
-WEIGHTS, _SQUARES = "adapter_model.safetensors", "trained.safetensors"
+WEIGHTS, _TRAINED = "adapter_model.safetensors", "trained.safetensors"
 _LEARNT_PROMPTS = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT")
 # Settings of peft by which it imports a module that the file names.
 _RUNS_CODE = ("megatron_config",)
@@ -38,8 +39,8 @@ _RUNS_CODE = ("megatron_config",)
 class Adapter:
     """An adapter as its folder describes it.
 
-    `kind` is peft's name for it, or LORA-XS; `base` the model that it names, None where it names
-    none. `run` is the CKPT that it lies in, None for one that `curate train` did not write.
+    `kind` is peft's name for it, or one of ours; `base` the model that it names, None where it
+    names none. `run` is the CKPT that it lies in, None for one that `curate train` did not write.
     """
 
     folder: Path
@@ -54,6 +55,11 @@ class Adapter:
         return self.kind in _LEARNT_PROMPTS
 
     @property
+    def is_between(self) -> bool:
+        """Whether it is layers between those of the base, which no weight can hold either."""
+        return self.kind in BOTTLENECKS
+
+    @property
     def objective(self) -> Objective:
         """What its base is loaded for: sft, or reward for one that gives a row a score."""
         return objective_of(self.folder, self.settings)
@@ -61,7 +67,8 @@ class Adapter:
     @property
     def weights(self) -> Path:
         """The file with what was learnt."""
-        return self.folder / (_SQUARES if self.kind == LORA_XS else WEIGHTS)
+        is_ours = self.kind == LORA_XS or self.is_between
+        return self.folder / (_TRAINED if is_ours else WEIGHTS)
 
     @property
     def rows(self) -> list[int]:
@@ -90,8 +97,9 @@ class Adapter:
         return [self.folder, *run, local_folder(base)]
 
     def __str__(self) -> str:
-        rank = self.settings.get("r", self.settings.get("rank"))
-        return f"{self.kind}{f' of rank {rank}' if rank else ''} in {self.folder}"
+        rank, width = self.settings.get("r", self.settings.get("rank")), self.settings.get("width")
+        size = f" of rank {rank}" if rank else f" of width {width}" if width else ""
+        return f"{self.kind}{size} in {self.folder}"
 
 
 def find(source: str, epoch: int | None = None, adapter: str | None = None) -> Adapter:
@@ -116,7 +124,7 @@ def _epoch(run: Path, epoch: int) -> Path:
 
 def read(folder: Path) -> Adapter:
     """An adapter's settings, its base and the run it is of. Raises `CurateError`."""
-    run = _run_of(folder)
+    run = run_of(folder)
     kind, settings = kind_and_settings(folder)
     base = settings.get("base_model_name_or_path") or None
     if kind == LORA_XS:
@@ -144,7 +152,7 @@ def is_same(one: str, other: str) -> bool:
     return one == other or Path(one).resolve() == Path(other).resolve()
 
 
-def _run_of(folder: Path) -> Path | None:
+def run_of(folder: Path) -> Path | None:
     """The CKPT that a folder lies in, or is."""
     for above in [folder, *folder.resolve().parents[:2]]:
         marker = above / place.MARKER
@@ -170,7 +178,7 @@ def _check(adapter: Adapter) -> None:
     _ = adapter.objective  # one that nothing here is for is refused
     if given := [name for name in _RUNS_CODE if adapter.settings.get(name)]:
         raise CurateError(f"{adapter.folder / CONFIG}: {given[0]} names code to run; it is refused")
-    known = [*(kind.value for kind in peft.PeftType), LORA_XS]
+    known = [*(kind.value for kind in peft.PeftType), LORA_XS, *BOTTLENECKS]
     if adapter.kind not in known:
         raise CurateError(f"{adapter.folder / CONFIG}: peft knows no adapter {adapter.kind!r}")
 

@@ -40,8 +40,21 @@ def save_chosen(plan: Plan, net: Any, out: Path, epoch: int, group: Group = ALON
         group.shared(None)
     if config.learns == "prompt":
         return adapt.load_prompted(model.load(config.model, device, config.dtype), out)
+    if config.learns == "layers":
+        return _with_layers(plan, out, device, group)
     where = torch.device("cpu") if group.sharded else device
     tuned = model.load(str(out), where, config.dtype, objective=config.objective)
+    return sharding.shard(tuned, device) if group.sharded else tuned
+
+
+def _with_layers(plan: Plan, out: Path, device: Any, group: Group) -> Any:
+    """The base with the layers that lie in `out`, as anyone would load it."""
+    import torch
+
+    config = plan.config
+    where = torch.device("cpu") if group.sharded else device
+    base = model.load(config.model, where, config.dtype, config.load_in_4bit)
+    tuned = put_on.put_on(base, adapters.read(out))
     return sharding.shard(tuned, device) if group.sharded else tuned
 
 
@@ -49,7 +62,8 @@ def _publish(plan: Plan, net: Any, out: Path, epoch: int) -> None:
     """Put the chosen epoch at the top of `out`.
 
     Adapters are merged into the weights; they are also kept, in the folder `adapter`. A learnt
-    prompt cannot be merged: it lies at the top itself, and `peft` puts it on its base.
+    prompt cannot be merged: it lies at the top itself, and `peft` puts it on its base. So do layers
+    between those of the base, which `curate chat` and `curate eval` put there.
     """
     config = plan.config
     kept = checkpoint.epoch_folder(out, epoch)
@@ -170,7 +184,8 @@ def write_results(result: TrainResult) -> None:
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     points = [json.loads(line) for line in lines]
     steps = [(point["step"], point["loss"]) for point in points if not point.get("eval")]
-    picture = curves.draw(steps, result.table, result.epoch)
+    penalties = [(point["step"], point["penalty"]) for point in points if "penalty" in point]
+    picture = curves.draw(steps, result.table, result.epoch, penalties)
     write_atomic(out / "curves.svg", picture)
 
 

@@ -33,15 +33,15 @@ _MODEL = (
 _WRITTEN = re.compile(
     rf"((epochs/epoch-\d+|adapter|model)/)?({_MODEL})"
     r"|state/step-\d+/(state\.json|(weights|optimizer|reference)\.safetensors)"
-    r"|(train|samples)\.json|metrics\.jsonl|curves\.svg"
+    r"|(train|samples)\.json|metrics\.jsonl|curves\.svg|regulariser/fisher\.(safetensors|json)"
     r"|tensorboard/events\.out\.tfevents\.[\w.-]+"
 )
 _FOLDERS = re.compile(
-    r"epochs(/epoch-\d+(/additional_chat_templates)?)?|state(/step-\d+)?|tensorboard"
+    r"epochs(/epoch-\d+(/additional_chat_templates)?)?|state(/step-\d+)?|tensorboard|regulariser"
     r"|((adapter|model)/)?additional_chat_templates|adapter|model"
 )
 # What a run needs to go on; all else that it wrote is made again.
-_NEEDED = (MARKER, "epochs", "state", "metrics.jsonl")
+_NEEDED = (MARKER, "epochs", "state", "metrics.jsonl", "regulariser")
 # How a file or folder is called until it is whole, see `curate.base.folder`.
 _UNFINISHED = re.compile(r"\.(.+?)(\.\d+)?\.unfinished")
 
@@ -93,6 +93,7 @@ def _check_read(config: TrainConfig, out: Path) -> None:
         config.from_adapter,
         config.replay,
         config.retention,
+        config.fisher_text,
         config.teacher,
         config.undesirable,
     ):
@@ -110,7 +111,7 @@ def _check_others(out: Path, resume: bool) -> None:
     """
     others = [entry for entry in _entries(out) if not _is_written(out, entry)]
     if resume:
-        beside = (out, out / "epochs", out / "state")
+        beside = (out, out / "epochs", out / "state", out / "regulariser")
         others = [
             entry
             for entry in others

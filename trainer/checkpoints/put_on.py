@@ -12,9 +12,9 @@ from curate.base.errors import CurateError, some_of
 from curate.base.progress import quiet_transformers
 from trainer.checkpoints import adapters
 from trainer.checkpoints.adapters import Adapter
-from trainer.config.adapter_files import CONFIG, LORA_XS
+from trainer.config.adapter_files import BOTTLENECKS, CONFIG, LORA_XS
 from trainer.config.config import TrainConfig
-from trainer.models import adapt, lora_xs, vocabulary
+from trainer.models import adapt, bottleneck, lora_xs, vocabulary
 
 
 def with_method(net: Any, config: TrainConfig, new_rows: Sequence[int]) -> Any:
@@ -51,6 +51,8 @@ def _put_on(net: Any, adapter: Adapter, training: TrainConfig | None) -> Any:
     _check_finite(adapter, learnt)
     if adapter.kind == LORA_XS:
         return _with_squares(net, adapter, learnt)
+    if adapter.is_between:
+        return _with_layers(net, adapter, learnt)
     if adapter.is_prompt:
         return adapt.load_prompted(net, adapter.folder, training is not None)
     _grow(net, adapter, learnt)
@@ -87,6 +89,17 @@ def _with_squares(net: Any, adapter: Adapter, learnt: Mapping[str, Any]) -> Any:
     with torch.no_grad():
         for name, weight in own.items():
             weight.copy_(learnt[name])
+    return wrapped
+
+
+def _with_layers(net: Any, adapter: Adapter, learnt: Mapping[str, Any]) -> Any:
+    wrapped = bottleneck.wrap(net, BOTTLENECKS[adapter.kind], int(adapter.settings["width"]))
+    own = bottleneck.state(wrapped)
+    if strange := sorted(learnt.keys() - own.keys()):
+        raise CurateError(_strangers(adapter, strange))
+    _check_names(adapter, learnt, own)
+    _check_shapes(adapter, learnt, own)
+    bottleneck.put_into(wrapped, learnt)
     return wrapped
 
 
@@ -174,6 +187,12 @@ def merged(adapted: Any, adapter: Adapter) -> Any:
 
     Raises `CurateError` for a kind that cannot be merged.
     """
+    if adapter.is_between:
+        raise CurateError(
+            f"{adapter.folder}: is {adapter.kind.capitalize()} adapters: layers between those of "
+            "the base, which no weight of the base can hold; curate chat and curate eval put them "
+            "on their base"
+        )
     if adapter.is_prompt:
         raise CurateError(
             f"{adapter.folder}: is a learnt prompt ({adapter.kind}): vectors before the first "

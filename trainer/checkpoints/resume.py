@@ -23,7 +23,7 @@ from trainer.checkpoints import adapters, checkpoint
 from trainer.config.groups import RENAMED
 from trainer.data.rows import Rows
 from trainer.distributed import Group
-from trainer.models.routers import Routers
+from trainer.loss import LossMode
 from trainer.models.sharding import gathered, share_like, whole
 from trainer.plan import Plan
 from trainer.result import Epoch
@@ -47,6 +47,7 @@ _FREE = (
     "teacher",
     "labels",
     "undesirable",
+    "fisher_text",
     "report_to",
     "sharding",
 )
@@ -61,6 +62,8 @@ _OTHERS = {
     "classes": "the classes of labels are others",
     "routers": "the loss of the routers is another",
     "teacher": "the teacher is another",
+    "fisher_text": "the text of fisher_text is another",
+    "fisher": "the Fisher information is another",
     "weights": "the weights of the base model are others",
 }
 _FILES = ("optimizer.safetensors", "weights.safetensors")
@@ -113,6 +116,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "rejected": _digest(plan.rejected if plan.pairs is None else plan.pairs.rejected),
         "replay": _digest(mixture.rows, mixture.own),
         "retention": _digest(plan.general[0] if plan.general else None),
+        "fisher_text": _digest(plan.measured[0] if plan.measured else None),
         "teacher": None if plan.teacher is None else plan.teacher.identity,
         "classes": plan.labelled.classes if plan.labelled else None,
         "sources": hashlib.sha256("\n".join(plan.tokens.sources or ()).encode()).hexdigest(),
@@ -143,8 +147,15 @@ def _digest(
     return digest.hexdigest()
 
 
-def fingerprint(known: dict[str, Any], net: Any, routers: Routers | None = None) -> dict[str, Any]:
+def fingerprint(known: dict[str, Any], net: Any, mode: LossMode) -> dict[str, Any]:
     """What a state belongs to: settings, rows and texts, and the model before training."""
+    added = None if mode.routers is None else dataclasses.asdict(mode.routers)
+    fisher = None if mode.anchor is None else mode.anchor.identity
+    return {**known, "weights": weights_hash(net), "routers": added, "fisher": fisher}
+
+
+def weights_hash(net: Any) -> str:
+    """The hash of all weights by name; of shared ones every process must ask."""
     import torch
 
     weights = hashlib.blake2b(digest_size=16)
@@ -152,8 +163,7 @@ def fingerprint(known: dict[str, Any], net: Any, routers: Routers | None = None)
         weights.update(name.encode())
         plain = whole(weight).cpu().contiguous().flatten()
         weights.update(plain.view(torch.uint8).numpy().data)
-    added = None if routers is None else dataclasses.asdict(routers)
-    return {**known, "weights": weights.hexdigest(), "routers": added}
+    return weights.hexdigest()
 
 
 def updates(optimizer: torch.optim.Optimizer, group: Group) -> tuple[int, int]:
@@ -312,7 +322,7 @@ def _read(place: Path) -> Saved | None:
                 "sources and stops are the same; go on with that version, or start anew with "
                 "--force"
             )
-        for name in ("adapter", "teacher", "classes"):
+        for name in ("adapter", "teacher", "classes", "fisher_text", "fisher"):
             written["of"].setdefault(name, None)  # versions before had none of them
         of = {name: written["of"][name] for name in (*_OTHERS, "stops")}
         saved = Saved({**of, "config": config}, _progress(written["progress"]))

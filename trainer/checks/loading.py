@@ -10,7 +10,7 @@ import numpy as np
 from curate.base.errors import CurateError, some_of
 from trainer import packing
 from trainer.checkpoints import companions, put_on
-from trainer.checks import reference
+from trainer.checks import anchoring, reference
 from trainer.checks.causal import check_causal
 from trainer.checks.finite import check_base
 from trainer.checks.proof import prove
@@ -91,7 +91,7 @@ def _check_base(plan: Plan, net: Any, log: Log) -> None:
     rows = net.get_input_embeddings().weight.shape[0]
     if plan.words.size > rows:
         weights.check_growth(base, rows, config.model)
-    if config.learns == "prompt":
+    if config.learns in ("prompt", "layers"):  # no weight of the base is saved
         return
     for line in base.lines(config.model):
         log(line)
@@ -176,6 +176,7 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     net = ready(plan, device, log, group)
     companions.check(plan)
     about: dict[str, Any] = {"device": device_name(device), "processes": group.count}
+    about["parameters"] = model.measure(net).described()
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about
     packed = packing.decide(net, rows, plan.train, config, log)
@@ -194,6 +195,8 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
         proof = prove(net, rows, chosen, config, mode, log)
         log(str(proof))
         about["proof"] = dataclasses.asdict(proof)
+    mode = anchoring.settled(plan, net, mode, log)
+    about["regulariser"] = None if mode.anchor is None else mode.anchor.described()
     if pairs is not None:
         mode = dataclasses.replace(mode, pairs=pairs, settings=config)
         mode = reference.settled(plan, net, mode, log)

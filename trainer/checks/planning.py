@@ -23,12 +23,12 @@ from trainer.data import mixing
 from trainer.data.judged import read_judged, with_partners
 from trainer.data.leaks import leaks
 from trainer.data.pairs import Pairs, judged_both_ways, longer_wins
-from trainer.data.rows import Rows
+from trainer.data.rows import Rows, join
 from trainer.data.split import split
 from trainer.data.tokens import Tokens, load_tokens
 from trainer.evaluation.boards import check_board
 from trainer.evaluation.table import FEW
-from trainer.models import model, teachers, vocabulary
+from trainer.models import matching, model, teachers, vocabulary
 from trainer.objectives import preferences, reward
 from trainer.plan import Log, Plan, warmup_steps
 
@@ -61,6 +61,7 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     if tokenizer is not None and words.added:
         vocabulary.extend(tokenizer, words, config.model)
     words = vocabulary.with_named(words, config.train_tokens, tokenizer, config.model)
+    config, matched = matching.settled(config, words)
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
     about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
@@ -102,11 +103,13 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
         long = packing.about_long_pairs(pairs, train, config)
     for line in [
         *_announcement(plan, passed),
+        *matched,
         *(() if adapter is None else going_on.lines(adapter, config.model)),
         *_about_pairs(plan),
         *_about_teacher(plan),
         *_few_held_out(plan),
         *_watched(plan),
+        *_measured(plan),
         *_classified(plan),
         *_leaks(plan),
         *mixture.lines(config.num_train_epochs),
@@ -222,6 +225,29 @@ def _watched(plan: Plan) -> list[str]:
     rows, chosen = plan.general
     tokens = int(rows.lengths[chosen].sum())
     return [f"retention: the loss of {tokens:,} tokens of general text is watched"]
+
+
+def _measured(plan: Plan) -> list[str]:
+    """Warnings of a text for ewc that is no other text than what is trained or watched."""
+    if plan.measured is None:
+        return []
+    (rows, chosen), config = plan.measured, plan.config
+    source, lines = config.fisher_text or config.replay, []
+    if len(chosen) < config.fisher_sequences:
+        lines.append(
+            f"fisher_sequences: {source} has {len(chosen):,} of {config.fisher_sequences:,}"
+        )
+    texts = [("rows to train", plan.tokens.rows, plan.train, "they are kept from being learnt")]
+    if plan.general is not None:
+        texts.append(("what retention watches", *plan.general, "that loss says less of other text"))
+    for name, others, numbers, effect in texts:
+        both = join(others, rows)
+        if copies := len(leaks(both, numbers, chosen + len(others))):
+            lines.append(
+                f"fisher_text: {copies:,} of {len(chosen):,} sequences are near-copies of {name}, "
+                f"so {effect}"
+            )
+    return lines
 
 
 def _classified(plan: Plan) -> list[str]:

@@ -43,7 +43,7 @@ def settled(plan: Plan, net: Any, mode: LossMode, log: Log) -> LossMode:
         return mode
     kept = None
     if config.resume:
-        of = resume.fingerprint(resume.settings(plan), net, mode.routers)
+        of = resume.fingerprint(resume.settings(plan), net, mode)
         kept = resume.stored_reference(Path(config.out), of)
     started = time.perf_counter()
     if kept is None:

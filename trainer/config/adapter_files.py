@@ -14,9 +14,12 @@ from trainer.config.objectives import PREFERENCES
 
 CONFIG, METHOD = "adapter_config.json", "method.json"
 LORA_XS = "LORA-XS"
+# Layers between those of the base, by the method.
+BOTTLENECKS: Mapping[str, MethodName] = {"HOULSBY": "houlsby", "PFEIFFER": "pfeiffer"}
 # Kinds of peft that a run can go on with, and the method each is; LoRA has three.
 _METHODS: Mapping[str, MethodName] = {
     LORA_XS: "lora-xs",
+    **BOTTLENECKS,
     "LORA": "lora",
     "OFT": "oft",
     "BOFT": "boft",
@@ -34,6 +37,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "lora_alpha": ("lora_alpha", "alpha"),
     "lora_dropout": ("lora_dropout",),
     "rotation_block": ("oft_block_size", "boft_block_size"),
+    "bottleneck_width": ("width",),
     "num_virtual_tokens": ("num_virtual_tokens",),
 }
 # What may differ from run to run; all else is how the adapter is built.
@@ -69,14 +73,22 @@ def _no_adapter(folder: Path) -> str:
 
 
 def kind_and_settings(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Peft's name for an adapter, or LORA-XS, and all that its file says. Raises `CurateError`."""
+    """Peft's name for an adapter, or one of ours, and all that its file says. Raises `CurateError`.
+
+    Ours are LORA-XS, HOULSBY and PFEIFFER.
+    """
     if (folder / CONFIG).is_file():
         settings = read_json(folder / CONFIG)
         return str(settings.get("peft_type")), settings
     settings = read_json(folder / METHOD)
-    if settings.get("method") != "lora-xs":
+    kinds: dict[str, str] = {
+        "lora-xs": LORA_XS,
+        **{method: kind for kind, method in BOTTLENECKS.items()},
+    }
+    kind = kinds.get(str(settings.get("method")))
+    if kind is None:
         raise CurateError(f"{folder / METHOD}: is of no method that is known here")
-    return LORA_XS, settings
+    return kind, settings
 
 
 def objective_of(folder: Path, settings: Mapping[str, Any]) -> Objective:
@@ -151,6 +163,7 @@ def _check_plain(folder: Path, settings: Mapping[str, Any]) -> None:
         "biases of the base that learn too": settings.get("bias", "none") != "none",
         "a projection, which is not saved with it": bool(settings.get("prefix_projection")),
         "several butterfly factors": settings.get("boft_n_butterfly_factor", 1) != 1,
+        "another activation than silu": settings.get("activation", "silu") != "silu",
     }
     if strange := next((reason for reason, there in reasons.items() if there), None):
         raise CurateError(

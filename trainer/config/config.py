@@ -12,7 +12,7 @@ from curate.base.settings import check_settings, checked_settings, known_setting
 from trainer.config.adapter_files import fields_of
 from trainer.config.cross_field import check_cross_field, fitting
 from trainer.config.groups import ABSENT, RENAMED, UNSET, Settings
-from trainer.config.methods import readers
+from trainer.config.methods import PICKED, readers
 from trainer.config.objectives import READ_BY
 from trainer.config.presets import PRESETS, preset_of
 
@@ -95,6 +95,9 @@ class TrainConfig(Settings):
             raise CurateError(
                 "train: max_steps and num_train_epochs both say when the run ends; give one of them"
             )
+        picked = PICKED.get(str(values.get("method", "lora")))
+        if values.get("match_parameters") is not None and picked in values:
+            raise CurateError(f"train: match_parameters picks {picked}; give one of them")
         return cls(**values)
 
 

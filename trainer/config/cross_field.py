@@ -9,16 +9,24 @@ from typing import Any
 
 from curate.base.errors import CurateError
 from trainer.config.groups import Settings
-from trainer.config.methods import readers
+from trainer.config.methods import PICKED, readers
 from trainer.config.objectives import BETAS, PREFERENCES, READ_BY
 
 # A setting, its values that are meant (ANY is every value but the fallback), another setting, the
 # values of that which do not go with them, and why, or what to do. `learns` is the method's.
 ANY: tuple[Any, ...] = ()
 _TEACHER = "name a model or LOGITS in teacher"
+_REGULARISER = "name what draws weights back in regulariser, l2_sp or ewc"
+_EWC = "it is read by ewc alone; leave it out, or set regulariser to ewc"
 CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
     ("rounding", ANY, "dtype", ("float32",), "only bfloat16 weights are rounded; leave it out"),
-    ("rounding", ANY, "learns", ("adapter", "prompt"), "adapters are not rounded; leave it out"),
+    (
+        "rounding",
+        ANY,
+        "learns",
+        ("adapter", "prompt", "layers"),
+        "adapters are not rounded; leave it out",
+    ),
     ("load_in_4bit", (True,), "learns", ("weights", "prompt"), "a 4-bit base is for adapters"),
     ("choose", ("score", "lima"), "prompts", (0,), "it needs answers; set prompts above 0"),
     ("stop_on", ("score",), "prompts", (0,), "it needs answers; set prompts above 0"),
@@ -57,6 +65,24 @@ CLASHES: tuple[tuple[str, tuple[Any, ...], str, tuple[Any, ...], str], ...] = (
         "learns",
         ("prompt",),
         "a learnt prompt changes the model before step 1, so it is no reference; take lora",
+    ),
+    ("regulariser_weight", ANY, "regulariser", ("none",), _REGULARISER),
+    ("fisher_text", ANY, "regulariser", ("none", "l2_sp"), _EWC),
+    ("fisher_sequences", ANY, "regulariser", ("none", "l2_sp"), _EWC),
+    ("fisher", ANY, "regulariser", ("none", "l2_sp"), _EWC),
+    (
+        "regulariser",
+        ANY,
+        "objective",
+        ("reward",),
+        "the score of a reward model starts at random, so nothing is to be drawn back there",
+    ),
+    (
+        "regulariser",
+        ("ewc",),
+        "load_in_4bit",
+        (True,),
+        "4-bit weights have no gradients that say which of them matter; take l2_sp",
     ),
     ("distil_weight", ANY, "teacher", (None,), _TEACHER),
     ("distil_temperature", ANY, "teacher", (None,), _TEACHER),
@@ -111,6 +137,8 @@ def check_cross_field(config: Settings) -> None:
             shown = "method" if other == "learns" else other
             beside = f"{shown} is {getattr(config, shown)!r}"
             raise CurateError(f"train: {name} is {value!r}, and {beside}; {advice}")
+    _check_regulariser(config)
+    _check_matching(config)
     for name, objectives in READ_BY.items():
         if config.objective not in objectives and _is_changed(config, name):
             raise CurateError(
@@ -124,6 +152,52 @@ def check_cross_field(config: Settings) -> None:
                 f"train: {field.name} is read only with method {', '.join(able)}, and method is "
                 f"{config.method!r}; leave it out"
             )
+
+
+def _check_matching(config: Settings) -> None:
+    """A share of parameters is one of a method that has a rank, a block or a width."""
+    given = config.match_parameters
+    if given is None:
+        return
+    share = float(given[:-1]) if re.fullmatch(r"\d+(\.\d+)?%", given) else 0.0
+    if not 0 < share < 100:
+        raise CurateError(
+            f"train: match_parameters is {given!r}; expected a share of all parameters, above 0% "
+            "and below 100%, such as 0.5%"
+        )
+    if config.method not in PICKED:
+        raise CurateError(
+            f"train: match_parameters is {given!r}, and method {config.method} has no rank, block "
+            f"or width to pick; take one of {', '.join(PICKED)}, or leave it out"
+        )
+    if config.from_adapter is not None:
+        raise CurateError(
+            f"train: match_parameters is {given!r}, and the adapter in {config.from_adapter} says "
+            "itself how large it is; leave it out"
+        )
+
+
+def _check_regulariser(config: Settings) -> None:
+    """What draws weights back needs weights whose distance it can tell, and ewc a text."""
+    if config.regulariser == "none":
+        return
+    able = readers("regulariser")
+    if config.method not in able:
+        raise CurateError(
+            f"train: regulariser is {config.regulariser!r}, which is of weights and of what lora "
+            f"adds to them, and method {config.method} changes a model in another way; take one of "
+            f"{', '.join(able)}, or leave regulariser out"
+        )
+    if config.regulariser == "ewc" and config.fisher_text is None and config.replay is None:
+        raise CurateError(
+            "train: regulariser is 'ewc', and no general text says which weights matter; name one "
+            "in fisher_text, or in replay (that of retention is kept for measuring)"
+        )
+    if config.sharding != "none" and config.learns == "adapter":
+        raise CurateError(
+            f"train: regulariser is {config.regulariser!r}, and with sharding no process has the "
+            "whole product of an adapter's factors; leave sharding out, or take method full"
+        )
 
 
 def _check_reward(config: Settings) -> None:

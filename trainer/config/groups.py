@@ -170,6 +170,12 @@ class MethodSettings:
         (), "tokens whose embedding rows learn beside the adapters, such as chat tokens, by text"
     )
     rotation_block: int = option(32, "width of the blocks that are rotated", low=2)
+    bottleneck_width: int = option(64, "numbers between the two layers of an adapter", low=1)
+    match_parameters: str | None = option(
+        None,
+        "share of all parameters to train, such as 0.5%: picks the largest rank, block or width "
+        "that is not above it",
+    )
     num_virtual_tokens: int = option(20, "learnt vectors before the first token", low=1)
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", "number format of weights and activations; adapters stay float32"
@@ -228,6 +234,26 @@ class OptimisationSettings:
         "how many times the loss that keeps the experts of a mixture in use alike is added; as the "
         "base's config.json says if empty, 0 for none",
         low=0.0,
+    )
+    regulariser: Literal["none", "l2_sp", "ewc"] = option(
+        "none",
+        "what draws trained weights back to where they started: nothing, the distance squared, or "
+        "that by how much each weight matters to general text",
+    )
+    regulariser_weight: float = option(
+        0.1, "what half of that sum is multiplied by before it is added to the loss", low=0.0
+    )
+    fisher_text: str | None = option(
+        None,
+        "general text by which ewc tells which weights matter: a .txt or .jsonl file, or a folder "
+        "of token rows; that of replay if empty",
+    )
+    fisher_sequences: int = option(
+        32, "sequences of that text, of at most 1,024 tokens, that are read before step 1", low=1
+    )
+    fisher: Literal["empirical", "sampled"] = option(
+        "empirical",
+        "whose tokens the gradients of ewc are of: the text's own, or ones that the model draws",
     )
     rounding: Literal["auto", "masters", "stochastic", "nearest"] = option(
         "auto",
@@ -318,7 +344,7 @@ class Settings(
 
     @property
     def learns(self) -> str:
-        """What the method trains: "weights", "adapter" or "prompt" (see `methods`)."""
+        """What the method trains: "weights", "adapter", "prompt" or "layers" (see `methods`)."""
         return METHODS[self.method].learns
 
 

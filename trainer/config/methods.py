@@ -13,25 +13,29 @@ class Method:
 
     "weights": checkpoints are whole models. "adapter": small files, merged into the weights at
     the end. "prompt": small files that cannot be merged; the result is loaded with `peft`.
+    "layers": small files too, of layers between those of the base, which cannot be merged either.
     `fields` are the settings that only some methods read. `new_rows`: whether the embedding rows
     of added tokens learn too.
     """
 
     about: str
     source: str
-    learns: Literal["weights", "adapter", "prompt"] = "adapter"
+    learns: Literal["weights", "adapter", "prompt", "layers"] = "adapter"
     fields: tuple[str, ...] = ()
     new_rows: bool = False
 
 
 _Weights = Literal["full", "bitfit"]
 _Adapters = Literal["norms", "tokens", "lora", "rslora", "dora", "lora-xs", "oft", "boft", "ia3"]
-MethodName = Literal[_Weights, _Adapters, "prefix", "prompt"]
+_Unmerged = Literal["houlsby", "pfeiffer", "prefix", "prompt"]
+MethodName = Literal[_Weights, _Adapters, _Unmerged]
 _LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules", "train_tokens")
+# What is read by methods that change weights, or add a product to them.
+_ANCHORED = ("regulariser",)
 
 METHODS: Mapping[MethodName, Method] = {
-    "full": Method("all weights", "", "weights", new_rows=True),
-    "bitfit": Method("biases alone", "arXiv 2106.10199", "weights"),
+    "full": Method("all weights", "", "weights", fields=_ANCHORED, new_rows=True),
+    "bitfit": Method("biases alone", "arXiv 2106.10199", "weights", fields=_ANCHORED),
     "norms": Method("the scales of the norms alone", "arXiv 2312.11420"),
     "tokens": Method(
         "the embedding rows of added tokens alone",
@@ -39,9 +43,14 @@ METHODS: Mapping[MethodName, Method] = {
         fields=("train_tokens",),
         new_rows=True,
     ),
-    "lora": Method("low-rank adapters", "arXiv 2106.09685", fields=_LORA, new_rows=True),
+    "lora": Method(
+        "low-rank adapters", "arXiv 2106.09685", fields=(*_LORA, *_ANCHORED), new_rows=True
+    ),
     "rslora": Method(
-        "LoRA scaled by the root of its rank", "arXiv 2312.03732", fields=_LORA, new_rows=True
+        "LoRA scaled by the root of its rank",
+        "arXiv 2312.03732",
+        fields=(*_LORA, *_ANCHORED),
+        new_rows=True,
     ),
     "dora": Method(
         "LoRA for directions, and a length for each output",
@@ -69,6 +78,18 @@ METHODS: Mapping[MethodName, Method] = {
         "arXiv 2205.05638",
         fields=("target_modules",),
     ),
+    "houlsby": Method(
+        "small layers after attention and feed-forward of each block, never merged",
+        "arXiv 1902.00751",
+        "layers",
+        fields=("bottleneck_width",),
+    ),
+    "pfeiffer": Method(
+        "small layers after the feed-forward of each block, never merged",
+        "arXiv 2005.00247",
+        "layers",
+        fields=("bottleneck_width",),
+    ),
     "prefix": Method(
         "learnt keys and values before the first token",
         "arXiv 2101.00190",
@@ -81,6 +102,14 @@ METHODS: Mapping[MethodName, Method] = {
         "prompt",
         fields=("num_virtual_tokens",),
     ),
+}
+
+
+# The setting that decides how many numbers a method trains, of those that have one.
+PICKED: Mapping[str, str] = {
+    **dict.fromkeys(("lora", "rslora", "dora", "lora-xs"), "lora_r"),
+    **dict.fromkeys(("oft", "boft"), "rotation_block"),
+    **dict.fromkeys(("houlsby", "pfeiffer"), "bottleneck_width"),
 }
 
 

@@ -80,13 +80,16 @@ class Panel:
     level: float | None = None
 
 
-def draw(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> str:
+def draw(
+    steps: Sequence[Point], table: Sequence[Epoch], chosen: int, penalties: Sequence[Point] = ()
+) -> str:
     """An SVG of the losses in nats over optimizer steps, and of each measure over epochs.
 
-    `steps` are training losses, `chosen` is the number of the chosen epoch. The background is
-    opaque, so the picture reads the same on a light and on a dark page.
+    `steps` are training losses, `chosen` is the number of the chosen epoch, and `penalties` are
+    those of a regulariser. The background is opaque, so the picture reads the same on a light and
+    on a dark page.
     """
-    panels = [panel for panel in _panels(steps, table, chosen) if panel.lines]
+    panels = [panel for panel in _panels(steps, table, chosen, penalties) if panel.lines]
     half = (_WIDTH - _GAP) // 2
     down = _HEIGHT * (1 + len(panels) // 2)
     size = {"width": str(_WIDTH), "height": str(down)}
@@ -102,13 +105,17 @@ def draw(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> str:
     return ElementTree.tostring(whole, encoding="unicode") + "\n"
 
 
-def _panels(steps: Sequence[Point], table: Sequence[Epoch], chosen: int) -> list[Panel]:
+def _panels(
+    steps: Sequence[Point], table: Sequence[Epoch], chosen: int, penalties: Sequence[Point]
+) -> list[Panel]:
     at = next(line.step for line in table if line.epoch == chosen)
     training = (Line("training", steps),) if steps else ()
     losses = _lines([(line.step, line) for line in table], _OF_STEPS)
     is_paired = any(line.held_out and line.held_out.margin is not None for line in table)
     title = f"Loss, nats per {'pair' if is_paired else 'trained token'}"
     panels = [Panel(title, "optimizer step", (*training, *losses), at)]
+    drawn_back = (Line("penalty", penalties),) if penalties else ()
+    panels.append(Panel("Penalty of the regulariser, nats", "optimizer step", drawn_back, at))
     by_epoch = [(line.epoch, line) for line in table]
     target = next((line.probe.length_target for line in table if line.probe.length), None)
     for title, curves in _OF_EPOCHS:

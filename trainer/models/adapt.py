@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curate.base.errors import CurateError
 from trainer.config.config import TrainConfig
 from trainer.config.methods import METHODS
-from trainer.models import lora_xs
+from trainer.models import bottleneck, lora_xs
 from trainer.models import weights as whole
 from trainer.models.modes import evaluating
 from trainer.models.prompted import is_prompted, prompted, tried
@@ -45,6 +45,8 @@ def attach(model: Any, config: TrainConfig, new_rows: Sequence[int] = ()) -> Any
         return model
     if name == "bitfit":
         return _biases(model)
+    if name in bottleneck.METHODS:
+        return bottleneck.wrap(model, name, config.bottleneck_width)
     chosen = targets(model, config)
     if name == "lora-xs":
         return lora_xs.wrap(model, list(chosen.layers), config.lora_r, config.lora_alpha)
@@ -211,14 +213,32 @@ def save(
     if learns == "weights":
         save_weights(model, folder, config, weights)
     elif config.method == "lora-xs":
-        from safetensors.torch import save_file
-
-        save_file(weights or lora_xs.state(model), folder / _TRAINED)
         about = {"method": "lora-xs", "rank": config.lora_r, "alpha": config.lora_alpha}
-        (folder / "method.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        _save_ours(folder, weights or lora_xs.state(model), about)
+    elif learns == "layers":
+        about = {
+            "method": config.method,
+            "width": config.bottleneck_width,
+            "activation": bottleneck.ACTIVATION,
+            "base_model_name_or_path": _base_name(config.model),
+        }
+        _save_ours(folder, weights or bottleneck.state(model), about)
     else:
         tuned = model.tuned if is_prompted(model) else model
         _save_peft(tuned, folder, config.model, weights)
+
+
+def _save_ours(folder: Path, learnt: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+    """An adapter that peft does not know: what was learnt, and how it is put on a model."""
+    from safetensors.torch import save_file
+
+    save_file(learnt, folder / _TRAINED)
+    (folder / "method.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def _base_name(base: str) -> str:
+    """The base as it is found from any working folder."""
+    return str(Path(base).resolve()) if Path(base).is_dir() else base
 
 
 def save_weights(
@@ -237,7 +257,7 @@ def _save_peft(
     path = folder / "adapter_config.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     # Found from any working folder, and by no name that a file of the base gives.
-    content["base_model_name_or_path"] = str(Path(base).resolve()) if Path(base).is_dir() else base
+    content["base_model_name_or_path"] = _base_name(base)
     # PEFT keeps the layers as a set, whose order changes from run to run.
     for key in ("target_modules", "feedforward_modules", "target_parameters"):
         if isinstance(content.get(key), list):
@@ -255,6 +275,9 @@ def load_into(model: Any, folder: Path, config: TrainConfig) -> None:
         with torch.no_grad():
             for name, weight in lora_xs.state(model).items():
                 weight.copy_(saved[name])
+        return
+    if METHODS[config.method].learns == "layers":
+        bottleneck.put_into(model, load_file(folder / _TRAINED))
         return
     import peft
 

@@ -237,10 +237,20 @@ class Size:
     trained: int
     bytes: int
 
+    @property
+    def share(self) -> float:
+        """The share of the parameters that is trained, 0 to 1."""
+        return self.trained / self.total
+
+    def described(self) -> dict[str, float]:
+        """What the manifest of a run says of it."""
+        return {"total": self.total, "trained": self.trained, "share": self.share}
+
     def __str__(self) -> str:
-        share = 100 * self.trained / self.total
+        share = 100 * self.share
+        shown = f"{share:.2f}" if share >= 0.1 else f"{share:.2g}"
         return (
-            f"{self.total:,} parameters, {self.trained:,} trained ({share:.2f} %), "
+            f"{self.total:,} parameters, {self.trained:,} trained ({shown} %), "
             f"{self.bytes / 1e6:,.1f} MB with gradients and optimizer"
         )
 
@@ -275,7 +285,10 @@ def table(model: Any, config: TrainConfig) -> list[str]:
 
 
 _PARTS = {
-    "adapters": ("lora_", "oft_", "boft_", "ia3_", "ln_tuning", "prompt_encoder", "tokens_delta"),
+    "adapters": (
+        *("lora_", "oft_", "boft_", "ia3_", "ln_tuning", "prompt_encoder", "tokens_delta"),
+        "bottleneck.",
+    ),
     "norms": ("norm", "ln_"),
     "embeddings": ("embed", "wte", "wpe"),
     "output": ("lm_head", "embed_out"),

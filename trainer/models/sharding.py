@@ -14,7 +14,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curate.base.errors import CurateError
-from trainer.models.dropout import decoder_blocks
+from trainer.models.sublayers import decoder_blocks
 
 if TYPE_CHECKING:
     import torch

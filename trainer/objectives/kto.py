@@ -21,8 +21,8 @@ from trainer.loss import LossMode
 from trainer.models import attention
 from trainer.models.device import put
 from trainer.models.modes import evaluating
-from trainer.models.sharding import clip
 from trainer.objectives import sft
+from trainer.objectives.closing import close
 from trainer.objectives.preferences import TIE, log_probs, pairs_of
 from trainer.packing import step_batches
 from trainer.result import Evaluation
@@ -67,7 +67,8 @@ def gradients(
     given = sums.tolist() if isinstance(sums, torch.Tensor) else [0.0] * 5
     added = mode.group.add_up(trained, *given)
     named = {**_named(np.array(added), chosen, mode), "kl_estimate": moved}
-    return added[0] / len(chosen), clip(trained, config.max_grad_norm), named
+    norm, penalty = close(trained, config, mode)
+    return added[0] / len(chosen), norm, named | penalty
 
 
 def _moved(

@@ -24,8 +24,8 @@ from trainer.loss import LossMode, target_nats
 from trainer.models import attention
 from trainer.models.device import put
 from trainer.models.modes import evaluating
-from trainer.models.sharding import clip
 from trainer.objectives import sft
+from trainer.objectives.closing import close
 from trainer.objectives.sides import Sides
 from trainer.packing import pair_batches
 from trainer.result import Evaluation
@@ -77,7 +77,8 @@ class Preference:
         trained = [weight for weight in net.parameters() if weight.requires_grad]
         given = sums.tolist() if isinstance(sums, torch.Tensor) else [0.0] * len(_NUMBERS)
         means = [one / len(chosen) for one in mode.group.add_up(trained, *given)]
-        return means[0], clip(trained, config.max_grad_norm), _named(means, pairs, chosen)
+        norm, penalty = close(trained, config, mode)
+        return means[0], norm, _named(means, pairs, chosen) | penalty
 
     def evaluate(
         self, net: Any, rows: Rows, chosen: Ints, micro_tokens: int, mode: LossMode

@@ -18,7 +18,7 @@ from trainer.data.rows import Ints, Rows
 from trainer.data.tokens import Tokens
 from trainer.loss import LossMode
 from trainer.models.modes import evaluating
-from trainer.models.sharding import clip
+from trainer.objectives.closing import close
 from trainer.result import Evaluation
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def gradients(
         total = total + loss.detach().double()  # read once a step
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     total, _ = mode.group.add_up(trained, float(total), 0.0)
-    return total, clip(trained, config.max_grad_norm), {}
+    return total, *close(trained, config, mode)
 
 
 def evaluate(

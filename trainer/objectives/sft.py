@@ -16,7 +16,7 @@ from trainer.models import attention
 from trainer.models.device import put
 from trainer.models.modes import evaluating
 from trainer.models.routers import balance, choices
-from trainer.models.sharding import clip
+from trainer.objectives.closing import close
 from trainer.packing import step_batches
 from trainer.result import Evaluation
 
@@ -34,8 +34,8 @@ def gradients(
 
     Nats are summed over every forward pass and divided once, by what the targets of the whole
     step count: however the rows are cut into passes, each trained token weighs the same. Third
-    come `general_loss`, of rows from number `own` on, which are general text, and `router_loss`,
-    which is not part of the first, where there are such.
+    come `general_loss`, of rows from number `own` on, which are general text, and `router_loss` and
+    `penalty`, which are no part of the first, where there are such.
     """
 
     def of_pass(batch: Batch, routed: list[torch.Tensor] | None) -> torch.Tensor:
@@ -94,11 +94,11 @@ def take_step(
     total, general, balanced, *others_sums = mode.group.add_up(
         trained, float(total), float(general), float(balanced), *sums.tolist()
     )
-    norm = clip(trained, config.max_grad_norm)
+    norm, penalty = close(trained, config, mode)
     read = int(rows.target_counts[chosen[chosen >= own]].sum())
     others = {"general_loss": general / read} if read else {}
     others |= {"router_loss": balanced} if mode.routers else {}
-    return total, norm, others, tuple(others_sums)
+    return total, norm, others | penalty, tuple(others_sums)
 
 
 def _sums(losses: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -65,7 +65,7 @@ class Words(NamedTuple):
     def of(cls, column: pl.Series) -> Words:
         """From a column of lists."""
         codes, bounds = flat_lists(column)
-        return cls(codes.astype(np.uint64), bounds)
+        return cls(codes.astype(np.uint64, copy=False), bounds)
 
     def of_row(self, row: int) -> list[int]:
         """The codes of one text."""

@@ -10,14 +10,16 @@ there is not: at each place most copies go on alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from filters.common.arrays import Bools, Ints, ascending
+from filters.common.arrays import U64, Bools, Ints, ascending
 from filters.common.shingles import Rule, Runs, ranges
-from filters.dedup.near.occurrences import Common
+from filters.dedup.near.occurrences import AllCommon, Common
 
 MIN_WORDS = 8
 MIN_CHARACTERS = 40
@@ -27,6 +29,8 @@ MANY_ROWS = 100
 PIECE = 4
 # What at least this share of the rows do is what most of them do.
 MOSTLY = 0.5
+# Neighbours that are counted at once, about; 8 bytes each.
+_PAIRS = 1 << 24
 _HALF = np.uint64(32)
 # The table `Boilerplate.texts`, without a line.
 NO_TEXTS = pl.DataFrame(
@@ -49,19 +53,48 @@ class Boilerplate(NamedTuple):
     texts: pl.DataFrame
 
 
-def find_boilerplate(runs: Runs, common: Common, rule: Rule, min_rows: int) -> Boilerplate | None:
+def find_boilerplate(
+    runs: Runs, common: AllCommon, rule: Rule, min_rows: int
+) -> Boilerplate | None:
     """The boilerplate of rows, or None if there is none; `common` is what so many of them have."""
-    if not len(common.at):
+    if not len(common.rows_of):
         return None
-    chains = _chains(runs, common, _least(rule) - rule.size + 1)
+    looks = [_Look.of(runs, common, _least(rule) - rule.size + 1)]
     if rule.unit == "word":
-        chains = pl.concat([chains, _pieces(runs, common, rule)])
+        is_many = common.rows_of >= MANY_ROWS
+        looks.append(_Look.of(runs, common, max(1, PIECE - rule.size + 1), is_many))
+    # Block by block: all that is common, where it stands and in which row, takes 20 bytes each.
+    found = [_chains_beside_rarer(runs, block, looks, rule) for block in common.blocks(runs)]
+    chains = pl.concat(found)
     if chains.height:
-        chains = chains.filter(_beside_rarer(runs, chains, common, rule.size))
+        share = pl.col("rarer").mean().over("head", "tail")
+        chains = chains.filter(share >= MOSTLY)
     if not chains.height:
         return None
     chosen = _merged(chains)
     return Boilerplate(*_outside(runs, chosen, rule), _texts(runs, chosen, rule, min_rows))
+
+
+class _Look(NamedTuple):
+    """How chains are looked for: of at least `least` shingles, of those `chosen` (by number).
+
+    `ends` and `begins` say, by number, where rows go on in many ways, behind and before.
+    """
+
+    least: int
+    chosen: Bools | None
+    ends: Bools
+    begins: Bools
+
+    @classmethod
+    def of(cls, runs: Runs, common: AllCommon, least: int, chosen: Bools | None = None) -> _Look:
+        """With what all rows say."""
+        ways = (_in_many_ways(runs, common, least, chosen, step) for step in (1, -1))
+        return cls(least, chosen, *ways)
+
+    def of_block(self, common: Common) -> Common:
+        """What of a block is looked at: long runs of what is chosen."""
+        return _in_long_runs(common, self.least, self.chosen)
 
 
 def _beside(common: Common) -> Bools:
@@ -71,23 +104,88 @@ def _beside(common: Common) -> Bools:
     return found
 
 
-def _in_long_runs(common: Common, least: int) -> Common:
-    """Those of at least so many side by side."""
+def _in_long_runs(common: Common, least: int, chosen: Bools | None) -> Common:
+    """Of those chosen (by number) those of at least so many side by side."""
+    if chosen is not None:
+        common = common.only(chosen[common.number])
     ends = np.flatnonzero(~_beside(common)) + 1
     sizes = np.diff(ends, prepend=0)
     return common.only(np.repeat(sizes >= least, sizes))
 
 
-def _chains(runs: Runs, common: Common, least: int) -> pl.DataFrame:
+def _with_neighbour(runs: Runs, common: Common, step: int) -> Ints:
+    """The places in `common` behind (or before) which a shingle of the same row stands."""
+    at, row = common.at, common.row
+    if step > 0:
+        return np.flatnonzero(at + 1 < runs.bounds[row + 1])
+    return np.flatnonzero(at > runs.bounds[row])
+
+
+def _in_many_ways(
+    runs: Runs, common: AllCommon, least: int, chosen: Bools | None, step: int
+) -> Bools:
+    """For each number whether its shingle has no neighbour mostly, on one side, in long runs."""
+    in_many = np.zeros(len(common.rows_of), bool)
+    # Some numbers at a time; a shingle that many rows have comes with all of its neighbours.
+    upto = np.cumsum(common.rows_of)
+    cuts = np.searchsorted(upto, np.arange(_PAIRS, upto[-1], _PAIRS)).tolist()
+    for low, high in pairwise(dict.fromkeys([0, *cuts, len(in_many)])):
+        pairs = [np.zeros(0, np.uint64)]
+        for block in common.blocks(runs):
+            ours = _in_long_runs(block, least, chosen)
+            places = _with_neighbour(runs, ours, step)
+            number = ours.number[places]
+            if high - low < len(in_many):
+                is_own = (number >= low) & (number < high)
+                places, number = places[is_own], number[is_own]
+            pairs.append(number.view(np.uint64) << _HALF | runs.hashes[ours.at[places] + step])
+        _mark_many(in_many, np.concatenate(pairs))
+    return in_many
+
+
+def _mark_many(in_many: Bools, pairs: U64) -> None:
+    """Mark the numbers (above) none of whose neighbours (below) is that of most."""
+    if not len(pairs):
+        return
+    pairs = ascending(pairs)
+    ends = np.flatnonzero(np.append(pairs[1:] != pairs[:-1], True))
+    often, own = np.diff(ends, prepend=-1), (pairs[ends] >> _HALF).view(np.int64)
+    starts = np.flatnonzero(np.diff(own, prepend=-1))
+    times, most = np.add.reduceat(often, starts), np.maximum.reduceat(often, starts)
+    in_many[own[starts]] = most < MOSTLY * times
+
+
+def _chains_beside_rarer(
+    runs: Runs, common: Common, looks: Sequence[_Look], rule: Rule
+) -> pl.DataFrame:
+    """The chains in a block of rows, see `_chains`; and `head`, `tail` and `rarer`.
+
+    Those are the shingles at its ends, and whether the row has words far rarer than the chain.
+    """
+    chains = _chains(runs, common, looks[0])
+    if len(looks) > 1:
+        chains = pl.concat([chains, _pieces(runs, common, looks[1], rule)])
+    rarest = _rarest(runs, chains, common, rule.size)
+    return chains.select(
+        "row",
+        "start",
+        "end",
+        head=pl.Series(runs.hashes[chains["start"].to_numpy()]),
+        tail=pl.Series(runs.hashes[chains["end"].to_numpy() - 1]),
+        rarer=pl.Series(rarest) <= MOSTLY * pl.col("often"),
+    )
+
+
+def _chains(runs: Runs, common: Common, look: _Look) -> pl.DataFrame:
     """Text that ends (or begins) where rows go on in many ways, and is about as common throughout.
 
     It has at least so many shingles. A line for each in each row: `row`, its shingles as `start`,
     `end` in `hashes`, and how `often` the shingle at that end stands anywhere. They may overlap.
     """
-    common = _in_long_runs(common, least)
+    common = look.of_block(common)
     at, row, often, beside = common.at, common.row, common.rows, _beside(common)
-    ends = _in_many_ways(runs, common, np.flatnonzero(at + 1 < runs.bounds[row + 1]), 1)
-    begins = _in_many_ways(runs, common, np.flatnonzero(at > runs.bounds[row]), -1)
+    ends, begins = (_with_neighbour(runs, common, step) for step in (1, -1))
+    ends, begins = ends[look.ends[common.number[ends]]], begins[look.begins[common.number[begins]]]
     first, last = _reach(often, beside, ends, -1), _reach(often, beside, begins, 1)
     found = {
         "row": np.concatenate([row[ends], row[begins]]).astype(np.int64),
@@ -95,35 +193,15 @@ def _chains(runs: Runs, common: Common, least: int) -> pl.DataFrame:
         "end": np.concatenate([at[ends], at[last]]) + 1,
         "often": np.concatenate([often[ends], often[begins]]),
     }
-    return pl.DataFrame(found).filter(pl.col("end") - pl.col("start") >= least)
+    return pl.DataFrame(found).filter(pl.col("end") - pl.col("start") >= look.least)
 
 
-def _in_many_ways(runs: Runs, common: Common, places: Ints, step: int) -> Ints:
-    """Those of the places in `common` whose shingle has no neighbour mostly, on one side.
-
-    All of the places have a neighbour there.
-    """
-    if not len(places):
-        return places
-    number = common.number[places]
-    pairs = number.view(np.uint64) << _HALF | runs.hashes[common.at[places] + step]
-    pairs = ascending(pairs)
-    ends = np.flatnonzero(np.append(pairs[1:] != pairs[:-1], True))
-    often, own = np.diff(ends, prepend=-1), (pairs[ends] >> _HALF).view(np.int64)
-    starts = np.flatnonzero(np.diff(own, prepend=-1))
-    times, most = np.add.reduceat(often, starts), np.maximum.reduceat(often, starts)
-    in_many = np.zeros(len(common.rows_of), bool)
-    in_many[own[starts]] = most < MOSTLY * times
-    return places[in_many[number]]
-
-
-def _pieces(runs: Runs, common: Common, rule: Rule) -> pl.DataFrame:
+def _pieces(runs: Runs, common: Common, look: _Look, rule: Rule) -> pl.DataFrame:
     """Chains of fewer words, in rows that consist of what stands in many rows but for a few words.
 
     Without them all rows of a template with a short slot would be compared with each other.
     """
-    many = common.only((common.rows_of >= MANY_ROWS)[common.number])
-    chains = _chains(runs, many, max(1, PIECE - rule.size + 1))
+    chains = _chains(runs, common, look)
     if not chains.height:
         return chains
     seam = rule.size - 1
@@ -161,35 +239,31 @@ def _merged(chains: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"row": row[first], "start": start[first], "end": upto[last]})
 
 
-def _beside_rarer(runs: Runs, chains: pl.DataFrame, common: Common, size: int) -> pl.Series:
-    """Whether most rows that have a chain have words, too, that are far rarer than it.
+def _rarest(runs: Runs, chains: pl.DataFrame, common: Common, size: int) -> Ints:
+    """How common the rarest word is of the row that each chain of a block is in.
 
-    An example that is there in ten wordings, each with two hundred examples, has none: what stands
-    beside it is boilerplate, and it is what the row is about.
+    An example that is there in ten wordings, each with two hundred examples, has no word that is
+    far rarer: what stands beside it is boilerplate, and it is what the row is about.
     """
-    has_chain = np.zeros(len(runs.sizes), bool)
-    has_chain[chains["row"].to_numpy()] = True
-    rows = np.flatnonzero(has_chain)
+    owner = chains["row"].to_numpy()
+    rows, number = np.unique(owner, return_inverse=True)
+    if not len(rows):
+        return np.zeros(0, np.int32)
     # The last words of a row begin no shingle.
     sizes = runs.sizes[rows] + size - 1
     first = np.cumsum(sizes) - sizes
     # How often each shingle of these rows stands anywhere; what is not common, about once.
     times = np.ones(int(sizes.sum()), np.int32)
-    number = np.cumsum(has_chain) - 1
-    ours = common.only(has_chain[common.row])
-    times[(first - runs.bounds[rows])[number[ours.row]] + ours.at] = ours.rows
+    place = np.searchsorted(rows, common.row)
+    ours = np.flatnonzero(rows[np.minimum(place, len(rows) - 1)] == common.row)
+    place = place[ours]
+    times[first[place] - runs.bounds[rows[place]] + common.at[ours]] = common.rows[ours]
     # A word is as common as the commonest shingle that it is in, which none is of two rows.
     words = times.copy()
     for back in range(1, size):
         np.maximum(words[back:], times[:-back], out=words[back:])
-    rarest = np.minimum.reduceat(words, first)[number[chains["row"].to_numpy()]]
-    edges = chains.select(
-        "often",
-        head=pl.Series(runs.hashes[chains["start"].to_numpy()]),
-        tail=pl.Series(runs.hashes[chains["end"].to_numpy() - 1]),
-        rarer=pl.Series(rarest) <= MOSTLY * pl.col("often"),
-    )
-    return edges.select(pl.col("rarer").mean().over("head", "tail") >= MOSTLY).to_series()
+    rarest: Ints = np.minimum.reduceat(words, first)[number]
+    return rarest
 
 
 def _least(rule: Rule) -> int:

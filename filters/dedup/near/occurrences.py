@@ -5,15 +5,20 @@ It orders shingles by rarity, for the search of pairs, and finds those that many
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from filters.common.arrays import U32, U64, Bools, Bytes, Ints, ascending
+from filters.common.shingles import Runs
 from filters.common.text import in_threads
 
 # Shingles sorted at once, 20 bytes each, and those looked at for them.
 _AT_ONCE, _LOOKED_AT = 1 << 21, 1 << 18
+# Shingles of the rows of a block, at least; those of a row are in one.
+_BLOCK = 1 << 22
 
 
 class Common(NamedTuple):
@@ -37,6 +42,27 @@ class Common(NamedTuple):
         return self._replace(at=self.at[chosen], row=self.row[chosen], number=self.number[chosen])
 
 
+class AllCommon(NamedTuple):
+    """The same for all rows, 4 bytes a shingle: `numbers` from 1, and 0 for what is not common."""
+
+    numbers: U32
+    rows_of: Ints
+
+    def blocks(self, runs: Runs) -> Iterator[Common]:
+        """Of some rows after the other; a row with all that is common of it is in one block."""
+        wanted = np.arange(_BLOCK, len(self.numbers), _BLOCK)
+        ends = np.searchsorted(runs.bounds, wanted).tolist()
+        for low, high in pairwise(dict.fromkeys([0, *ends, len(runs.sizes)])):
+            yield self._of_rows(runs, low, high)
+
+    def _of_rows(self, runs: Runs, low: int, high: int) -> Common:
+        start = int(runs.bounds[low])
+        numbers = self.numbers[start : int(runs.bounds[high])]
+        at = np.flatnonzero(numbers)
+        owner = np.repeat(np.arange(low, high, dtype=np.uint32), runs.sizes[low:high])
+        return Common(at + start, owner[at], numbers[at].astype(np.int64) - 1, self.rows_of)
+
+
 class Occurrences(NamedTuple):
     """`ranks` has for each shingle the bits of the number of its rows: 1: one row, 2: two or three.
 
@@ -45,7 +71,7 @@ class Occurrences(NamedTuple):
     """
 
     ranks: Bytes
-    common: Common
+    common: AllCommon
 
 
 def occurrences(
@@ -72,10 +98,13 @@ def occurrences(
         return times[many]
 
     found = in_threads(range(1 << bits), of_range)
-    at = np.flatnonzero(numbers)
-    before = np.cumsum([0, *map(len, found)]) - 1
-    number = numbers[at] + before[hashes[at] >> np.uint32(32 - bits)]
-    return Occurrences(ranks, Common(at, owner[at], number, np.concatenate(found)))
+    before = np.cumsum([0, *map(len, found)]).astype(np.uint32)
+    # In one row of numbers, some at a time.
+    for low in range(0, len(numbers), _LOOKED_AT):
+        part = numbers[low : low + _LOOKED_AT]
+        at = np.flatnonzero(part)
+        part[at] += before[hashes[low + at] >> np.uint32(32 - bits)]
+    return Occurrences(ranks, AllCommon(numbers, np.concatenate(found)))
 
 
 def _of_range(hashes: U32, asked: Bools | None, number: int, bits: int) -> U64:

@@ -91,7 +91,8 @@ def _model_folder(source: str) -> Path:
         kind, _ = kind_and_settings(folder)
         raise CurateError(
             f"{source}: is an adapter alone ({kind}); put it into its base with curate merge first "
-            "(a learnt prompt cannot be: no weight holds it), and export that"
+            "(a learnt prompt and layers between those of the base cannot be: no weight holds "
+            "them), and export that"
         )
     model.check_source(source)
     return folder

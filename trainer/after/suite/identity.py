@@ -15,6 +15,7 @@ _DECIDING = (
     "config.json",
     "generation_config.json",
     "adapter_config.json",
+    "method.json",
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",

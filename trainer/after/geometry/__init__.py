@@ -1,0 +1,1 @@
+"""How far training moved a model inside: layer by layer, on a text, from sums of one pass."""
