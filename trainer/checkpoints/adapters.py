@@ -129,6 +129,8 @@ def read(folder: Path) -> Adapter:
     base = settings.get("base_model_name_or_path") or None
     if kind == LORA_XS:
         base = None if run is None else base_of_run(run)
+    if not isinstance(base, str | None):
+        raise CurateError(f"{folder / CONFIG}: its base is no name of a model: {base!r:.80}")
     found = Adapter(folder, kind, settings, base, run)
     _check(found)
     return found

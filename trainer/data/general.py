@@ -62,19 +62,34 @@ def read_general(path: Path, tokenizer: Any | None, limits: Limits, longest: int
 
 def _texts(path: Path) -> Iterator[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise CurateError(f"{path}: cannot be read as text: {error}") from error
     if path.suffix != ".jsonl":
         yield from (part for part in text.split("\n\n") if part.strip())
         return
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            yield str(json.loads(line)["text"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CurateError(
-                f"{path}:{number}: expected a JSON object with a text, got {line[:60]!r}"
-            ) from error
+    # Other breaks than line feeds may stand in a text of JSON as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _text_of(f"{path}:{number}", line)
+
+
+def _text_of(where: str, line: str) -> str:
+    """The text in a line of JSON, of whole characters."""
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = None
+    if not isinstance(text, str):
+        raise CurateError(f"{where}: expected a JSON object with a text, got {line[:60]!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CurateError(
+            f"{where}: its text has half a character ({text[error.start]!r}), which no tokenizer "
+            "reads; write it as UTF-8"
+        ) from error
+    return text
 
 
 def _encode(tokenizer: Any | None, path: Path, text: str) -> list[int]:
