@@ -133,7 +133,7 @@ def _is_outcome(values: Sequence[Any], is_pairwise: bool) -> bool:
         return False
     value, problem, _ = values
     if value is None:
-        return problem != ""
+        return bool(problem)
     if type(value) is not float:
         return False
     return bool(value in (0.0, 0.5, 1.0) if is_pairwise else math.isfinite(value))
