@@ -30,6 +30,7 @@ from curate.api import (
 from curate.base.errors import CurateError
 from curate.base.version import __version__
 from curate.proving import forecast_proof, prove, prove_amounts, prove_formats, prove_shares
+from curate.rewinding import forecast_rewind, rewind
 
 if TYPE_CHECKING:
     from curate.base.contract import Estimate, Filter, Findings, Fix, Judgement
@@ -52,6 +53,7 @@ __all__ = [
     "export",
     "export_gguf",
     "forecast_proof",
+    "forecast_rewind",
     "inspect",
     "merge",
     "open",
@@ -61,6 +63,7 @@ __all__ = [
     "prove_formats",
     "prove_shares",
     "render",
+    "rewind",
     "run",
     "setting",
     "teacher",

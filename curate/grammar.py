@@ -224,6 +224,28 @@ def _merge(add: Any) -> None:
     _out(add, "M")
 
 
+def _rewind(add: Any) -> None:
+    about = "CKPT, one of its epochs, an adapter's folder, or a whole model with --model"
+    add("source", metavar="CKPT", help=about)
+    about = "what was known before: a .txt, a .jsonl with a text a line, or a TOKENS folder"
+    add("--retention", required=True, metavar="FILE", help=about)
+    about = "rows whose answers are the task (default: those that the training run held out)"
+    add("--target", metavar="TOKENS", help=about)
+    about = (
+        "how much the loss on FILE may rise above the base's, nats a token, such as 0.05 (default: "
+        "the point with the largest hypervolume is taken)"
+    )
+    add("--max-retention-loss", type=float, metavar="NATS", help=about)
+    add("--model", metavar="BASE", help="the base, where it is not the one that CKPT names")
+    about = "measure the path that moves later layers further as well (LiNeS)"
+    add("--lines", action="store_true", help=about)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    about = "check everything, time a point, write nothing"
+    add("--dry-run", action="store_true", help=about)
+    add("--json", action="store_true", help="for machines")
+    _out(add, "M")
+
+
 def _chat(add: Any) -> None:
     about = "a model's folder: CKPT, CKPT/adapter, CKPT/epochs/epoch-N, or one of curate merge"
     add("source", metavar="CKPT", help=about)
@@ -468,6 +490,10 @@ VERBS: dict[str, tuple[str, Callable[[Any], None]]] = {
         _teacher,
     ),
     "merge": ("Put an adapter's changes into its base: a whole model in a folder.", _merge),
+    "rewind": (
+        "Go back from a checkpoint towards its base, and keep the best of what lies between.",
+        _rewind,
+    ),
     "chat": ("Talk to a model with the template it was trained with, or answer prompts.", _chat),
     "eval": (
         "Measure models, side by side, with intervals: as classifiers, or by a suite of numbers.",

@@ -162,15 +162,16 @@ def runs(
     return run
 
 
-def outside_adapter(base: str, folder: Path, **settings: Any) -> Path:
+def outside_adapter(base: str, folder: Path, rotation: bool = False, **settings: Any) -> Path:
     """An adapter that peft alone makes and saves, with random changes in it."""
     import peft
     import torch
     from transformers import AutoModelForCausalLM
 
     net = AutoModelForCausalLM.from_pretrained(base)
-    named = {"task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "down_proj"]}
-    adapted = peft.get_peft_model(net, peft.LoraConfig(**{**named, **settings}))
+    named = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj", "down_proj"], **settings}
+    config = peft.OFTConfig(**named) if rotation else peft.LoraConfig(**{"r": 4, **named})
+    adapted = peft.get_peft_model(net, config)
     torch.manual_seed(0)
     with torch.no_grad():
         for name, weight in adapted.named_parameters():

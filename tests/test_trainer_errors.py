@@ -77,6 +77,9 @@ def test_a_folder_that_is_no_model_is_refused(sources: dict[str, str], tmp_path:
     (tmp_path / "empty").mkdir()
     said = refused({**sources, "model": str(tmp_path / "empty")}, tmp_path / "out")
     assert "not a model folder, it has no config.json" in said
+    (tmp_path / "empty" / "adapter_config.json").write_text("{}")
+    said = refused({**sources, "model": str(tmp_path / "empty")}, tmp_path / "out")
+    assert "has no config.json but an adapter; name its base as the model" in said
 
 
 def test_weights_that_could_run_code_are_not_loaded(sources: dict[str, str], tmp_path: Path):

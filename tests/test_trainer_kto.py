@@ -212,6 +212,18 @@ def test_what_holds_no_undesirable_answers_or_others_is_refused(
         train({**sources, "undesirable": sources["pairs"]}, tmp_path / "out")
 
 
+def test_answers_that_are_judged_both_ways_are_counted_and_refused_where_nothing_else_is_left(
+    sources: dict[str, str], tmp_path: Path
+):
+    same = {**sources, "undesirable": sources["tokens"]}
+    with pytest.raises(CurateError, match=r"60 of 60 rows did not pass[^$]*same-answer"):
+        train(same, tmp_path / "out")
+    some = write_tokens(tmp_path / "some", [*reversed_pairs(4), *reversed_pairs(20, first=30)])
+    said: list[str] = []
+    train({**sources, "undesirable": some}, tmp_path / "out", said.append, max_steps=1)
+    assert "8 answers are judged both ways, and pull nowhere" in said
+
+
 def test_kinds_that_do_not_balance_are_said(sources: dict[str, str], tmp_path: Path):
     said: list[str] = []
     train(sources, tmp_path / "out", said.append, undesirable_weight=0.2, max_steps=1)

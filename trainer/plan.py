@@ -15,9 +15,9 @@ from curate.base.errors import CurateError
 from trainer.config.config import TrainConfig
 from trainer.data import classes
 from trainer.data.batches import epoch_order
-from trainer.data.general import read_general
+from trainer.data.general import WATCHED_LENGTH, read_general, watched
 from trainer.data.labelled import LabelledRows, from_tokens
-from trainer.data.lengths import LengthTarget, length_target, within
+from trainer.data.lengths import LengthTarget, length_target
 from trainer.data.mixing import Mixture
 from trainer.data.pairs import Pairs
 from trainer.data.rows import Ints, Rows
@@ -28,9 +28,6 @@ from trainer.models.vocabulary import Vocabulary
 Log = Callable[[str], None]
 
 
-# Of general text so many tokens are read, in rows of at most so many.
-_RETENTION_TOKENS = 32_768
-_RETENTION_LENGTH = 1024
 # Keeps the sequences of Fisher information from being those of anything else the seed decides.
 _FISHER = 0xF15A
 
@@ -82,9 +79,7 @@ class Plan:
         """The general text whose loss is watched, and the rows of it that are read."""
         if self.config.retention is None:
             return None
-        path = Path(self.config.retention)
-        rows = read_general(path, self.tokenizer, self.limits, _RETENTION_LENGTH)
-        return rows, within(rows, np.arange(len(rows)), _RETENTION_TOKENS)
+        return watched(Path(self.config.retention), self.tokenizer, self.limits)
 
     @cached_property
     def measured(self) -> tuple[Rows, Ints] | None:
@@ -96,7 +91,7 @@ class Plan:
         source = config.fisher_text or config.replay
         if config.regulariser != "ewc" or source is None:
             return None
-        rows = read_general(Path(source), self.tokenizer, self.limits, _RETENTION_LENGTH)
+        rows = read_general(Path(source), self.tokenizer, self.limits, WATCHED_LENGTH)
         order = epoch_order(len(rows), config.seed ^ _FISHER, 0)
         chosen: Ints = np.sort(order[: config.fisher_sequences])
         return rows, chosen

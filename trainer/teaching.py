@@ -47,7 +47,7 @@ from trainer.data.teacher import (
 from trainer.data.tokens import Tokens, load_tokens
 from trainer.evaluation.pace import spoken
 from trainer.loss import CHUNK_VALUES, head_is_plain, read_logits
-from trainer.models import model, teachers
+from trainer.models import model, teachers, weights
 from trainer.models.attention import prepare
 from trainer.models.device import deterministic, device_name, pick_device
 from trainer.objectives.divergence import in_buckets, tempered
@@ -179,7 +179,7 @@ def _about(lesson: Lesson, name: str) -> dict[str, Any]:
             "rows": len(lesson.tokens.rows),
             "targets": int(lesson.tokens.rows.target_counts.sum()),
         },
-        "teacher": {"name": name, "sha256": teachers.weights_hash(lesson.folder)},
+        "teacher": {"name": name, "sha256": weights.weights_hash(lesson.folder)},
         "tokenizer": {
             "tokens": None if lesson.words is None else len(lesson.words),
             "sha256": words_hash(lesson.words),

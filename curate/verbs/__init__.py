@@ -21,6 +21,7 @@ _MODULES = {
     "proving": ("prove",),
     "rendering": ("preview", "render", "templates"),
     "reward": ("reward",),
+    "rewinding": ("rewind",),
     "training": ("teacher", "train"),
 }
 

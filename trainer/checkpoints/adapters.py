@@ -157,7 +157,7 @@ def is_same(one: str, other: str) -> bool:
 
 
 def run_of(folder: Path) -> Path | None:
-    """The CKPT that a folder lies in, or is."""
+    """The CKPT that a folder lies in, or is; None where it is of none."""
     for above in [folder, *folder.resolve().parents[:2]]:
         marker = above / place.MARKER
         if marker.is_file() and read_json(marker).get("writer") == place.WRITER:

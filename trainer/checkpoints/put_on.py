@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,10 @@ from trainer.config.adapter_files import BOTTLENECKS, CONFIG, LORA_XS, METHOD
 from trainer.config.config import TrainConfig
 from trainer.models import adapt, bottleneck, lora_xs, vocabulary
 
+Begun = Callable[[Mapping[str, Any]], None]
+# Fields of peft by which an adapter begins as nothing where they are true.
+_STARTS = ("init_weights", "init_lora_weights", "init_ia3_weights")
+
 
 def with_method(net: Any, config: TrainConfig, new_rows: Sequence[int]) -> Any:
     """The model with what a run trains on it: made anew, or the adapter that it goes on from."""
@@ -24,11 +28,18 @@ def with_method(net: Any, config: TrainConfig, new_rows: Sequence[int]) -> Any:
     return put_on(net, adapters.find(config.from_adapter), config)
 
 
-def put_on(net: Any, adapter: Adapter, training: TrainConfig | None = None) -> Any:
+def put_on(
+    net: Any,
+    adapter: Adapter,
+    training: TrainConfig | None = None,
+    begun: Begun | None = None,
+) -> Any:
     """The model with the adapter on it, every weight of which has found its place.
 
     It can be trained by the settings in `training`. The gradients of what is the adapter's are
-    asked for either way; a learnt prompt's only for training.
+    asked for either way; a learnt prompt's only for training. `begun` is given the adapter's
+    weights by the names in its file as they are where it does nothing, before what was learnt is
+    put in.
 
     Raises `CurateError` for an adapter of another base, with the first weight that does not fit.
     """
@@ -37,13 +48,13 @@ def put_on(net: Any, adapter: Adapter, training: TrainConfig | None = None) -> A
     # What files of others that are odd make peft and safetensors raise.
     odd = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError)
     try:
-        return _put_on(net, adapter, training)
+        return _put_on(net, adapter, training, begun)
     except (SafetensorError, *odd) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CurateError(f"{adapter.folder}: cannot be put on this base: {first}") from error
 
 
-def _put_on(net: Any, adapter: Adapter, training: TrainConfig | None) -> Any:
+def _put_on(net: Any, adapter: Adapter, training: TrainConfig | None, begun: Begun | None) -> Any:
     import peft
     from safetensors.torch import load_file
 
@@ -61,9 +72,15 @@ def _put_on(net: Any, adapter: Adapter, training: TrainConfig | None) -> Any:
     config.inference_mode = False  # so that what is the adapter's is told by what can be trained
     if training is not None and hasattr(config, "lora_dropout"):
         config.lora_dropout = training.lora_dropout
+    if begun is not None:
+        for name in _STARTS:
+            if hasattr(config, name):
+                setattr(config, name, True)
     adapt.without_kernels()
-    with quiet_transformers(), _quiet():
+    with quiet_transformers(), quiet():
         adapted = peft.get_peft_model(net, config)
+        if begun is not None:
+            begun(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
         _load(adapted, adapter, learnt)
     return adapted
 
@@ -211,7 +228,7 @@ def merged(adapted: Any, adapter: Adapter) -> Any:
     import torch
 
     try:
-        with _quiet():
+        with quiet():
             return adapted.merge_and_unload()
     except torch.OutOfMemoryError:
         raise
@@ -223,7 +240,7 @@ def merged(adapted: Any, adapter: Adapter) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without peft's warnings: places are checked here, and what a merge gives by who merges."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

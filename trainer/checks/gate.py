@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from curate.base.errors import CurateError, some_of
 from trainer.config.reasons import LEFT_OUT, REASONS, Reason
-from trainer.data.pairs import with_one_answer, with_other_prompts
+from trainer.data.pairs import judged_both_ways, with_one_answer, with_other_prompts
 from trainer.data.rows import IGNORED, Ints, Rows, count_by_row
 from trainer.data.tokens import Decode, Limits, TokenId, Tokens
 
@@ -43,6 +43,7 @@ def check(
     token_id: TokenId | None = None,
     known: int | None = None,
     rejected: Rows | None = None,
+    desirable: NDArray[np.bool_] | None = None,
 ) -> Passed:
     """Check every row; raise `CurateError` with a list unless each broken reason is allowed.
 
@@ -50,7 +51,8 @@ def check(
     rows that end so are refused as `no-stop`. `token_id` gives the id of a special token in the
     model's tokenizer, or None; without it the tokenizers are not compared. `known` is how many
     tokens that tokenizer has. Of pairs `rejected` is the other side: both must begin alike, and
-    must not be the same.
+    must not be the same. Of answers that were judged alone `desirable` tells the kinds; not all of
+    a kind may be of the other, too.
     """
     rows = tokens.rows
     if not len(rows):
@@ -58,6 +60,10 @@ def check(
     broken = _broken(tokens, limits, decode)
     if rejected is not None:
         broken |= _broken_pairs(rows, rejected)
+    if desirable is not None:
+        both = judged_both_ways(rows, desirable)
+        if both[desirable].all() or both[~desirable].all():
+            broken["same-answer"] = both
     strange = strange_tokens(tokens, token_id, known) if token_id is not None else []
     if strange:
         broken["tokenizer"] = np.ones(len(rows), dtype=np.bool_)

@@ -175,7 +175,14 @@ def load_model(plan: Plan, log: Log, group: Group = ALONE) -> tuple[Any, LossMod
     device = pick_device(config.device)
     net = ready(plan, device, log, group)
     companions.check(plan)
-    about: dict[str, Any] = {"device": device_name(device), "processes": group.count}
+    about: dict[str, Any] = {
+        "device": device_name(device),
+        "processes": group.count,
+        # By which the base is known again, wherever it lies then.
+        "base_sha256": weights.weights_hash(weights.local_folder(config.model))
+        if group.first
+        else None,
+    }
     about["parameters"] = model.measure(net).described()
     if plan.rejected is not None:
         return net, LossMode(True, False, group, plan.rejected), about

@@ -22,7 +22,7 @@ from trainer.config.reasons import LEFT_OUT
 from trainer.data import mixing
 from trainer.data.judged import read_judged, with_partners
 from trainer.data.leaks import leaks
-from trainer.data.pairs import Pairs, longer_wins
+from trainer.data.pairs import Pairs, judged_both_ways, longer_wins
 from trainer.data.rows import Rows, join
 from trainer.data.split import split
 from trainer.data.tokens import Tokens, load_tokens
@@ -65,7 +65,12 @@ def make_plan(config: TrainConfig, log: Log) -> Plan:
     decode = model.decoder(tokenizer)
     known = None if tokenizer is None else len(tokenizer)
     about = (limits, config.allow, decode, model.token_ids(tokenizer), known)
-    passed = gate.check(tokens, *about, None if pairs is None else pairs.rejected)
+    passed = gate.check(
+        tokens,
+        *about,
+        rejected=None if pairs is None else pairs.rejected,
+        desirable=None if judged is None else judged.desirable,
+    )
     other = rejected if pairs is None else pairs.rejected
     if other is not None:
         passed = passed.both(gate.check(dataclasses.replace(tokens, rows=other), *about))
@@ -190,9 +195,12 @@ def _about_judged(plan: Plan, pairs: Pairs, desirable: NDArray[np.bool_]) -> lis
         advice = (
             "; 1 to 4/3 is advised (arXiv 2402.01306): set undesirable_weight or desirable_weight"
         )
+    both = int(judged_both_ways(plan.tokens.rows, desirable).sum())
+    told = [f"{both:,} answers are judged both ways, and pull nowhere"] if both else []
     return [
         f"judged answers to train: {' and '.join(lines)}; all desirable ones count {share:.2f} "
-        f"times all undesirable ones{advice}"
+        f"times all undesirable ones{advice}",
+        *told,
     ]
 
 

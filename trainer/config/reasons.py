@@ -27,7 +27,7 @@ REASONS: Mapping[Reason, str] = {
     "no-stop": "a trained turn does not end with a stop token",
     "early-stop": "a trained turn goes on after a stop token, where generation would end",
     "prompts-differ": "the two answers of a pair do not follow the same tokens",
-    "same-answer": "both answers of a pair are the same tokens",
+    "same-answer": "both answers of a pair are the same tokens, or all of one kind are of both",
     "tokenizer": "the model's tokenizer has other special tokens than the rows were rendered with",
 }
 LEFT_OUT = ("vocabulary", "too-long", "no-targets", "prompts-differ")

@@ -10,8 +10,22 @@ from typing import Any
 import numpy as np
 
 from curate.base.errors import CurateError
-from trainer.data.rows import IGNORED, Rows, make_rows, train_prompts
+from trainer.data.lengths import within
+from trainer.data.rows import IGNORED, Ints, Rows, make_rows, train_prompts
 from trainer.data.tokens import Limits, load_tokens
+
+# Of text whose loss is watched so many tokens are read, in rows of at most so many.
+_WATCHED_TOKENS = 32_768
+WATCHED_LENGTH = 1024
+
+
+def watched(path: Path, tokenizer: Any | None, limits: Limits) -> tuple[Rows, Ints]:
+    """General text whose loss is watched, and the rows of it that are read.
+
+    Raises `CurateError` as `read_general` does.
+    """
+    rows = read_general(path, tokenizer, limits, WATCHED_LENGTH)
+    return rows, within(rows, np.arange(len(rows)), _WATCHED_TOKENS)
 
 
 def read_general(path: Path, tokenizer: Any | None, limits: Limits, longest: int) -> Rows:

@@ -82,6 +82,20 @@ def with_one_answer(chosen: Rows, rejected: Rows) -> NDArray[np.bool_]:
     )
 
 
+def judged_both_ways(rows: Rows, desirable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows whose very tokens are desirable in one place and undesirable in another.
+
+    >>> from trainer.data.rows import make_rows
+    >>> rows = make_rows(["a", "b", "c"], [[5, 2], [6, 2], [5, 2]], [[-100, 2]] * 3)
+    >>> judged_both_ways(rows, np.array([True, True, False])).tolist()
+    [True, False, True]
+    """
+    texts = [rows.input_ids[rows.row(row)].tobytes() for row in range(len(rows))]
+    good = {text for text, is_good in zip(texts, desirable.tolist(), strict=True) if is_good}
+    bad = {text for text, is_good in zip(texts, desirable.tolist(), strict=True) if not is_good}
+    return np.array([text in good and text in bad for text in texts], dtype=np.bool_)
+
+
 def _start(rows: Rows, row: int, count: int) -> Ints:
     return rows.input_ids[rows.row(row)][:count]
 

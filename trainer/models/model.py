@@ -49,7 +49,13 @@ def check_source(name: str) -> None:
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise CurateError(f"{name}: not a model folder, it has no config.json")
+            advice = ""
+            if (path / "adapter_config.json").is_file():
+                advice = (
+                    " but an adapter; name its base as the model: curate train goes on "
+                    "--from-adapter, curate merge puts it into the base"
+                )
+            raise CurateError(f"{name}: not a model folder, it has no config.json{advice}")
         if not list(path.glob("*.safetensors")):
             raise CurateError(
                 f"{name}: has no .safetensors weights; other formats can run code when they are "

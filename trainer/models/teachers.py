@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.base import hub
 from curate.base.errors import CurateError, some_of
-from curate.base.folder import sha256
 from trainer.data.teacher import StoredLogits, is_logits, open_logits
 from trainer.data.tokens import Tokens
 from trainer.models import model
-from trainer.models.weights import local_folder
+from trainer.models.weights import local_folder, weights_hash
 
 if TYPE_CHECKING:
     import torch
@@ -96,15 +94,6 @@ def fetched(name: str) -> str:
         return hub.place(name)
     hub.download(name, ("*.safetensors", "*.json", *model.TOKENIZER_FILES), name)
     return str(local_folder(name))
-
-
-def weights_hash(folder: str) -> str:
-    """The hash of a model's configuration and weights."""
-    files = [Path(folder) / "config.json", *sorted(Path(folder).glob("*.safetensors"))]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name} {sha256(file)}\n".encode())
-    return digest.hexdigest()
 
 
 def token_texts(tokenizer: Any | None) -> Words | None:

@@ -8,6 +8,7 @@ whole model that is written, byte for byte, under the names they had.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.base import hub
 from curate.base.errors import CurateError, some_of
+from curate.base.folder import sha256
 from curate.base.progress import quiet_transformers
 from trainer.config.adapter_files import read_json
 from trainer.config.config import TrainConfig
@@ -38,8 +40,17 @@ class Tensor:
     """A tensor as its file's header describes it; `format` is safetensors' name for numbers."""
 
     file: Path
+    key: str
     format: str
     shape: tuple[int, ...]
+
+    def read(self) -> torch.Tensor:
+        """What it holds."""
+        from safetensors import safe_open
+
+        with safe_open(self.file, "pt") as opened:
+            tensor: torch.Tensor = opened.get_tensor(self.key)
+        return tensor
 
     @property
     def values(self) -> int:
@@ -94,6 +105,15 @@ def local_folder(name: str) -> Path:
     return Path(snapshot_download(name, local_files_only=True))
 
 
+def weights_hash(folder: str | Path) -> str:
+    """The hash of a model's configuration and weights."""
+    files = [Path(folder) / "config.json", *sorted(Path(folder).glob("*.safetensors"))]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name} {sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def read(name: str, model: Any, objective: str = "sft") -> BaseWeights:
     """What the files of the base `name` hold, beside the `model` that was loaded from them.
 
@@ -135,6 +155,22 @@ def read(name: str, model: Any, objective: str = "sft") -> BaseWeights:
     return BaseWeights(tensors, dtypes, most, tuple(sorted(carried)), tuple(sorted(replaced)))
 
 
+def stored(name: str, model: Any) -> dict[str, Tensor]:
+    """Where the files of `name` hold each weight of the model, by the weight's name in it.
+
+    Weights that they hold in another shape, in parts or not at all, are left out. The key of a
+    tensor in its file is in `Tensor.key`.
+    """
+    tensors = read_tensors(name)
+    own = model.state_dict()
+    loaded, _ = _loaded(model, tensors)
+    return {
+        weight: tensors[key]
+        for weight, key in loaded.items()
+        if tensors[key].shape == tuple(own[weight].shape)
+    }
+
+
 def read_tensors(name: str) -> dict[str, Tensor]:
     """The tensors of the files that `from_pretrained` reads."""
     from safetensors import safe_open
@@ -144,7 +180,7 @@ def read_tensors(name: str) -> dict[str, Tensor]:
         with safe_open(file, "pt") as opened:
             for key in opened.keys():  # noqa: SIM118 - it is no mapping
                 part = opened.get_slice(key)
-                found[key] = Tensor(file, part.get_dtype(), tuple(part.get_shape()))
+                found[key] = Tensor(file, key, part.get_dtype(), tuple(part.get_shape()))
     return found
 
 

@@ -1,0 +1,1 @@
+"""What people see of a rewind: a table, a picture, a page."""
