@@ -32,9 +32,9 @@ def read_general(path: Path, tokenizer: Any | None, limits: Limits, longest: int
     """Rows of plain text for a language model's own loss, of at most `longest` tokens.
 
     `path` is a folder of token rows, whose masks are ignored, a `.jsonl` file with a `text` in
-    each line, or a text file with an empty line between documents. A document longer than
-    `longest`, or than the model has positions, becomes several rows. Raises `CurateError` for text
-    that cannot be read, and for ids that the model does not have.
+    each line that is not empty, or a text file with an empty line between documents. A document
+    longer than `longest`, or than the model has positions, becomes several rows. Raises
+    `CurateError` for text that cannot be read, and for ids that the model does not have.
     """
     longest = min(longest, limits.positions or longest)
     if path.is_dir():
@@ -62,19 +62,34 @@ def read_general(path: Path, tokenizer: Any | None, limits: Limits, longest: int
 
 def _texts(path: Path) -> Iterator[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise CurateError(f"{path}: cannot be read as text: {error}") from error
     if path.suffix != ".jsonl":
         yield from (part for part in text.split("\n\n") if part.strip())
         return
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            yield str(json.loads(line)["text"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CurateError(
-                f"{path}:{number}: expected a JSON object with a text, got {line[:60]!r}"
-            ) from error
+    # Not at what else may end a line, such as U+2028, which may stand in a JSON string as it is.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _document(f"{path}:{number}", line)
+
+
+def _document(where: str, line: str) -> str:
+    """The text of a JSON line."""
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = None
+    if not isinstance(text, str):
+        raise CurateError(f"{where}: expected a JSON object with a text, got {line[:60]!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CurateError(
+            f"{where}: its text has half a character ({text[error.start]!r}), which is no text; "
+            "leave the line out or write it anew"
+        ) from error
+    return text
 
 
 def _encode(tokenizer: Any | None, path: Path, text: str) -> list[int]:
