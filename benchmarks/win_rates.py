@@ -1,9 +1,9 @@
 """Whether a length-controlled win rate claims no more than it may, where plain ones do.
 
 Made-up answers, `--repetitions` of each kind: the selected rows' answers are longer, and the scorer
-likes length. Where they are no better, at most 7.5 % may be claimed at equal lengths; where they
-are better and shorter, that should be found. A few seconds; with `--docs` the table goes into the
-page.
+likes length, or sees nothing else. Where they are no better, at most 7.5 % may be claimed at equal
+lengths; where they are better and shorter, that should be found. Some seconds; with `--docs` the
+table goes into the page.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ class Kind(NamedTuple):
     seeds: float
     better: float = 0.0
     longer: float = 20.0  # tokens, on average
+    likes: float = LIKES
 
 
 KINDS = (
     Kind("no better, longer; prompts scatter", 3.0, 0.1),
     Kind("no better, longer; seeds scatter", 0.1, 0.8),
     Kind("no better, longer; neither does", 0.1, 0.1),
+    Kind("nothing but length decides, longer", 0.1, 0.1, longer=40.0, likes=300.0),
     Kind("better, shorter", 0.8, 0.1, 1.0, -20.0),
 )
 SIZES = ((3, 32), (5, 60), (5, 200))  # seeds, prompts
@@ -47,7 +49,7 @@ SIZES = ((3, 32), (5, 60), (5, 200))  # seeds, prompts
 def made(kind: Kind, seeds: int, prompts: int, draw: np.random.Generator) -> tuple[Floats, Floats]:
     """Wins and differences of lengths, both of shape (seeds, prompts)."""
     by = draw.normal(kind.longer, 25, prompts) + draw.normal(0, 15, (seeds, prompts))
-    odds = kind.better + LIKES * np.tanh(by / by.std())
+    odds = kind.better + kind.likes * np.tanh(by / by.std())
     odds += draw.normal(0, kind.prompts, prompts) + draw.normal(0, kind.seeds, (seeds, 1))
     return (draw.random(odds.shape) < 1 / (1 + np.exp(-odds))).astype(np.float64), by
 

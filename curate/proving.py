@@ -302,4 +302,8 @@ def proof_options(run: Any, margin: float, **options: Any) -> tuple[Path, ProveO
     for name in ("templates", "amounts", "shares"):
         several = options.get(name, ())
         options[name] = (several,) if isinstance(several, str | int | float) else tuple(several)
+    # 0, -0.0 and 0.0 are one share, under one name.
+    options["shares"] = tuple(
+        each + 0.0 if isinstance(each, int | float) else each for each in options["shares"]
+    )
     return folder, ProveOptions(**options), Design(margin=margin)

@@ -123,6 +123,14 @@ def test_names_are_paths_file_names_stems_or_patterns() -> None:
         mixed(Mix(caps={"lima": 3, "lima.json": 3}), measures)
 
 
+def test_a_whole_name_means_that_group_though_it_is_the_stem_of_another() -> None:
+    measures = rows_of(a=6).with_columns(
+        pl.Series("record.category", ["math"] * 3 + ["math.algebra"] * 3, dtype=pl.String)
+    )
+    step = Mix(of="category", caps={"math": 1})
+    assert step.judge(measures).verdicts["keep"].sum() == 4
+
+
 def test_categories_are_mixed_alike_and_none_is_one_of_them() -> None:
     measures = rows_of(a=6).with_columns(
         pl.Series("record.category", ["code"] * 4 + [None] * 2, dtype=pl.String)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -18,6 +19,7 @@ from curate.base.schema import RECORDS
 from curate.pipeline.run_folder import RunFolder
 from curate.proofs.cells import Cell
 from curate.proofs.chosen_by import check_independent, say_own_kind
+from curate.proofs.proof_folder import write_scores
 from curate.proofs.scored_answers import Pair, outcomes
 from curate.proofs.scorers import Given, JudgeScorer, RewardScorer, answered
 from filters.reward import linear, linear_fit
@@ -149,6 +151,50 @@ def test_a_file_of_scores_that_was_changed_is_made_again(
     (file,) = tmp_path.glob("scores.judge.*.json")
     file.write_text(file.read_text("utf-8").replace("1.0", "0.0"), "utf-8")
     assert values(outcomes(judge_at(server), [own], records, tmp_path, no_log)) == [1.0]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [[], 7, [7], [[1.0]], [["1", "", False]], [[7.0, "", False]], [[None, "", False]]],
+    ids=["short", "number", "numbers", "row", "text", "large", "why"],
+)
+def test_scores_that_nobody_here_wrote_are_asked_for_again(
+    server: FakeServer, records: dict[str, pl.DataFrame], tmp_path: Path, column: Any
+) -> None:
+    own = pair(["a mason"], ["a man"])
+    outcomes(judge_at(server), [own], records, tmp_path, no_log)
+    (file,) = tmp_path.glob("scores.judge.*.json")
+    content = json.loads(file.read_bytes())
+    write_scores(
+        tmp_path, file.name[len("scores.") : -len(".json")], content["of"], {"old": column}
+    )
+    assert values(outcomes(judge_at(server), [own], records, tmp_path, no_log)) == [1.0]
+    assert json.loads(file.read_bytes()) == content
+
+
+def test_a_reward_model_without_a_finite_score_makes_up_no_tie(
+    home: Path, records: dict[str, pl.DataFrame], tmp_path: Path
+) -> None:
+    broken = shutil.copytree(home / "RM", tmp_path / "RM")
+    model = linear.load(str(broken))
+    model.dense_weights[:] = np.nan
+    linear.save(model, broken, {})
+    own = pair(["It stands by the mill", "It"], ["It", "It"])
+    found = outcomes(RewardScorer.of(str(broken)), [own], records, tmp_path, no_log)
+    assert values(found) == ["no_score", "no_score"]
+
+
+def test_equal_answers_are_a_tie_whatever_the_last_digits_of_their_scores(
+    home: Path, records: dict[str, pl.DataFrame], tmp_path: Path
+) -> None:
+    scorer, own = RewardScorer.of(str(home / "RM")), pair(["It", "he"], ["It", "he"])
+    outcomes(scorer, [own], records, tmp_path, no_log)
+    file = tmp_path / "scores.reward.random.0.json"
+    content = json.loads(file.read_bytes())
+    (one, _), other = content["scores"]["old"], [None, "too long", False]
+    moved = {"old": [[one[0] + 1e-7, *one[1:]], other]}
+    write_scores(tmp_path, "reward.random.0", content["of"], moved)
+    assert values(outcomes(scorer, [own], records, tmp_path, no_log)) == [0.5, "too long"]
 
 
 def test_what_cannot_be_read_has_no_score_and_is_not_asked_again(

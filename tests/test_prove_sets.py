@@ -227,6 +227,8 @@ def test_answers_that_were_dropped_are_shorter(run: Path, target: str) -> None:
         ({"baselines": ()}, "baselines: names none; expected some of random, longest, full, raw"),
         ({"baselines": ("full", "full")}, "baselines: names one twice"),
         ({"tokens": 0}, "tokens=0: expected a whole number from 1"),
+        ({"answers": 1}, "answers=1: one prompt alone says nothing"),
+        ({"instructions": 1}, "instructions=1: one prompt alone says nothing"),
         ({"answers": -1}, "answers=-1: expected a whole number from 0"),
         ({"training": {"batch_size": 8}}, "batch_size is not to be set: steps are cut by trained"),
         ({"training": {"seed": 8}}, "seed is not to be set: each training has its own; seeds says"),

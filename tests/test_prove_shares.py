@@ -20,8 +20,20 @@ from curate.proofs.amounts import PreparedAmounts, notices_of, prepare_shares
 from curate.proofs.axes import Axis
 from curate.proofs.cells import Cell
 from curate.proofs.design import Design
+from curate.proofs.proof_folder import goes_on, write_cell
+from curate.proving import proof_options
 from tests.proof_cells import cell, target
-from tests.prove_toys import LEAST, asked, command, options, outcome, row, write_lines, write_target
+from tests.prove_toys import (
+    LEAST,
+    MODEL,
+    asked,
+    command,
+    options,
+    outcome,
+    row,
+    write_lines,
+    write_target,
+)
 from tests.reports import Page
 from tests.resume_toys import StoppedError, stop_at
 
@@ -135,6 +147,24 @@ def test_a_group_that_is_not_there_says_which_are(home: Path) -> None:
         CurateError, match=r"called 'cod'; there is code\.jsonl, plain\.jsonl, c, py"
     ):
         prepared(home, "cod")
+
+
+def test_shares_that_come_to_the_very_same_sets_are_refused(home: Path) -> None:
+    with pytest.raises(CurateError, match=r"0\.1 and 0\.10000001 are the very same sets, as rows"):
+        prepared(home, shares=(0.1, 0.10000001, 0.5))
+
+
+def test_a_tiny_share_has_files_that_a_proof_knows_again(home: Path, tmp_path: Path) -> None:
+    plan = prepared(home).plan
+    (tmp_path / "plan.json").write_text(json.dumps(plan), "utf-8")
+    write_cell(tmp_path, "plan", cell("selected.5e-05", 0, {"old": target([1.0, 2.0])}))
+    assert goes_on(str(tmp_path), (), plan, force=False)
+
+
+def test_no_share_at_all_has_one_name_however_it_is_written(home: Path) -> None:
+    given = {"model": MODEL, "group": "code", "shares": (-0.0, 1)}
+    _, found, _ = proof_options(home / "run", 0.01, **given)
+    assert str(found.shares) == "(0.0, 1.0)"
 
 
 def test_a_category_is_a_group_too_and_what_the_run_mixes_is_meant(

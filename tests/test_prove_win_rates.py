@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curate.proofs.cells import Cell
-from curate.proofs.crossed import Floats, p_value
+from curate.proofs.crossed import Floats, interval, p_value
 from curate.proofs.design import Design
 from curate.proofs.page import html
 from curate.proofs.scored_answers import ByTarget
@@ -64,11 +64,48 @@ def test_where_the_longer_answer_always_wins_nothing_is_left_at_equal_lengths() 
     assert (longer(wins, longer_by).value, plain(wins).value) == (0.5, 0.0)
 
 
-def test_a_side_that_wins_all_has_a_rate_and_no_scatter() -> None:
-    wins = np.ones((3, 8))
-    rates = controlled(wins, np.arange(24.0).reshape(3, 8))
-    assert 0.45 < rates.value < 0.5 and np.isfinite(rates.variances.total)
-    assert plain(wins).value == 0.5 and plain(wins).variances.total == 0
+def by_lengths(seeds: int, prompts: int, on_average: float) -> Floats:
+    """Differences of lengths with a deviation of 25 over prompts, and hardly any over seeds."""
+    draw = np.random.default_rng(prompts)
+    return draw.normal(on_average, 25, prompts) + draw.normal(0, 3, (seeds, prompts))
+
+
+def test_a_side_that_wins_all_has_a_rate_as_sure_as_its_prompts_are_many() -> None:
+    few, many = np.ones((3, 6)), np.ones((3, 32))
+    for wins, is_shown in ((few, False), (many, True)):
+        rates = (plain(wins), controlled(wins, by_lengths(*wins.shape, 0.0)), plain(1 - wins))
+        assert all((p_value(each) <= 0.05) is is_shown for each in rates)
+        assert rates[0].value == 0.5 and 0.45 < rates[1].value < 0.5
+    # Wilson's interval of 32 wins in 32 with Student's quantile.
+    asked = 2.0395
+    assert interval(plain(many), 0.05).low == pytest.approx(0.5 - asked**2 / (32 + asked**2), 1e-3)
+
+
+def test_prompts_that_agree_by_chance_in_all_seeds_are_not_claimed() -> None:
+    """Of five prompts all agree in one of 16 proofs, and seeds that are alike do not add any."""
+    draw = np.random.default_rng(2)
+    claimed = 0
+    for _ in range(100):
+        wins = np.tile((draw.random(5) < 0.5).astype(float), (5, 1))
+        claimed += p_value(controlled(wins, draw.normal(0, 20, (5, 5)))) <= 0.05
+    assert claimed <= 2
+
+
+@pytest.mark.parametrize("prompts", [32, 100])
+def test_a_scorer_that_sees_nothing_but_length_likes_no_side(prompts: int) -> None:
+    draw = np.random.default_rng(prompts)
+    found = []
+    for _ in range(40):
+        by = draw.normal(40, 25, prompts) + draw.normal(0, 15, (5, prompts))
+        found.append(controlled((by > 0).astype(float), by))
+    assert sum(p_value(each) <= 0.05 for each in found) <= 3
+    assert np.mean([each.value for each in found]) < 0.08
+
+
+def test_where_all_wins_are_of_the_side_that_is_always_longer_nothing_is_claimed() -> None:
+    wins = np.ones((5, 32))
+    assert p_value(controlled(wins, by_lengths(5, 32, 200.0))) > 0.05
+    assert p_value(controlled(1 - wins, by_lengths(5, 32, 200.0))) > 0.05
 
 
 def test_the_longer_wins_counts_equal_lengths_and_ties_as_half() -> None:

@@ -398,6 +398,15 @@ def test_a_kept_fisher_information_that_is_another_is_refused(
     save_file(changed, file)
     with pytest.raises(CurateError, match=r"fisher\.safetensors: is not as it was written"):
         train(TrainConfig(**stopped), silent)
+    first = min(values)
+    for odd in (
+        {name: value.bfloat16() for name, value in values.items()},
+        {**values, first: values[first].flatten()},  # the same numbers
+        {**{name: value for name, value in values.items() if name != first}, "x": values[first]},
+    ):
+        save_file(odd, file)
+        with pytest.raises(CurateError, match=r"fisher\.safetensors: is not as it was written"):
+            train(TrainConfig(**stopped), silent)
     about = file.with_name("fisher.json")
     content = json.loads(about.read_text())
     content["fisher"]["weights"] = "0" * 32
@@ -470,3 +479,11 @@ def test_adapters_of_experts_have_no_weight_to_be_penalised():
     net = adapt.attach(mixture(), config(method="lora", lora_r=2))
     with pytest.raises(CurateError, match="regulariser: adapters of tensors that are no linear"):
         parts_of(net)
+
+
+def test_a_penalty_that_leaves_all_numbers_is_named_in_what_stops_the_run(
+    sources: dict[str, str], tmp_path: Path
+):
+    given = fields(sources, tmp_path / "out", regulariser="l2_sp", regulariser_weight=1e30)
+    with pytest.raises(CurateError, match=r"regulariser_weight than 1e\+30 \(its penalty was"):
+        train(TrainConfig(**given), silent)

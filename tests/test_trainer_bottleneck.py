@@ -197,6 +197,9 @@ def test_a_killed_run_ends_in_the_same_bits(base: str, tokens: str, tmp_path: Pa
         ({"width": 5}, r"bottleneck.*is 4.*, and on this base it would be 5"),
         ({"method": "pfeiffer"}, "has weights for .*self_attn.bottleneck.*no such layers"),
         ({"method": "parallel"}, "is of no method that is known here"),
+        ({"width": "4"}, r"method\.json: width is '4'; expected a whole number"),
+        ({"activation": "relu"}, r"method\.json: activation is 'relu', and 'silu' is the one"),
+        ({"base_model_name_or_path": ["x"]}, r"its base is \['x'\]; expected a name or a folder"),
     ],
 )
 def test_settings_that_are_not_of_the_weights_are_refused(

@@ -179,6 +179,40 @@ def test_models_that_are_not_built_alike_are_refused():
         compare(toy_model(), toy_model(num_hidden_layers=1), [documents()], log=silent)
 
 
+@pytest.mark.parametrize(
+    ("place", "number"), [("mlp", math.nan), ("mlp", 3e38), ("norm", math.inf)]
+)
+def test_numbers_that_are_not_finite_are_refused_by_where_they_are(place: str, number: float):
+    """In a weight, in the difference of two weights, and in what a block gives."""
+    nets = toy_model(), toy_model()
+    with torch.no_grad():
+        for net, sign in zip(nets, (1, -1), strict=True):
+            block = net.model.layers[1]
+            weight = block.mlp.up_proj if place == "mlp" else block.input_layernorm
+            weight.weight.fill_(sign * number)
+    message = "the change of mlp.up_proj of block 2" if place == "mlp" else "what block 2 gives"
+    with pytest.raises(CurateError, match=f"{message} holds NaN or infinite values"):
+        compare(*nets, [documents()], log=silent)
+
+
+def test_a_weight_of_zeros_and_directions_of_none_have_no_share(tmp_path: Path):
+    base, tuned = toy_model(), toy_model(seed=1)
+    with torch.no_grad():
+        base.model.layers[0].mlp.up_proj.weight.zero_()
+        base.model.layers[1].mlp.up_proj.weight[1:] = base.model.layers[1].mlp.up_proj.weight[0]
+    found = compare(base, tuned, [documents()], log=silent)
+    both = [each for each in found.layers if each.name == "mlp.up_proj"]
+    assert both[0].lost is None and both[0].moved is None
+    assert both[1].lost is not None and both[1].lost < 10  # of the one direction there is
+    assert any("that are all 0 (mlp.up_proj of block 1)" in line for line in found.notices)
+    assert diagnosis_page.html(found).count("<svg") == 9
+
+
+def test_cka_does_not_depend_on_the_size_of_the_numbers():
+    first, second = drawn(40, 6), drawn(40, 6, seed=1)
+    assert moved(1e-8 * first, 1e-8 * second).cka == pytest.approx(moved(first, second).cka)
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_base(tmp_path_factory.mktemp("geometry") / "base")
@@ -241,6 +275,13 @@ def test_a_learnt_prompt_and_a_model_without_a_base_are_refused(
         curate.diagnose(tuned("lora"), tmp_path / "nothing.txt")
 
 
+def test_ids_that_only_one_of_both_models_has_are_refused(base: str, text: str, tmp_path: Path):
+    small = write_base(tmp_path / "small", vocab_size=8)
+    for source, of in ((small, base), (base, small)):
+        with pytest.raises(CurateError, match="its largest id is 25, but the model has 8"):
+            curate.diagnose(source, text, model=of)
+
+
 def test_a_folder_holds_the_page_and_all_numbers_and_the_same_call_gives_the_same_bytes(
     tuned: Any, text: str, tmp_path: Path
 ):
@@ -281,5 +322,7 @@ def test_the_command_prints_tables_or_numbers_and_writes_a_page(
     numbers = json.loads(capsys.readouterr().out)
     assert len(numbers["blocks"]) == 2 and len(numbers["layers"]) == 14
     assert np.isfinite([each["procrustes"] for each in numbers["blocks"]]).all()
+    assert main(["diagnose", run, "--text", text, "--text", text, "--tokens", "3"]) == 1
+    assert "--tokens is 3, and 2 texts share them" in capsys.readouterr().err
     assert main(["diagnose", run, "--text", text, "--tokens", "2"]) == 1
     assert "fewer than 4 tokens" in capsys.readouterr().err

@@ -84,6 +84,7 @@ def test_experts_of_a_mixture_are_counted(tmp_path: Path):
         ({"match_parameters": "1%", "method": "ia3"}, "method ia3 has no rank, block or width"),
         ({"match_parameters": "0.5", "method": "lora"}, "expected a share of all parameters"),
         ({"match_parameters": "0%", "method": "lora"}, "above 0% and below 100%, such as 0.5%"),
+        ({"match_parameters": "\u0663%", "method": "lora"}, "expected a share of all parameters"),
         ({"match_parameters": "100%", "method": "lora"}, "'100%'; expected a share"),
         (
             {"match_parameters": "1%", "method": "lora", "lora_r": 4},

@@ -135,6 +135,12 @@ def test_text_files_are_read_by_documents(tmp_path: Path):
         ("absent.txt", None, "cannot be read as text"),
         ("empty.txt", "\n", "holds no text of two tokens"),
         ("odd.jsonl", '{"text": "w5 w6"}\n{"body": 1}\n', r"odd.jsonl:2: expected a JSON object"),
+        (
+            "null.jsonl",
+            '{"text": "w5 w6"}\n{"text": null}',
+            r"null.jsonl:2: expected a JSON object",
+        ),
+        ("half.jsonl", '\n{"text": "w5 \\ud800"}', r"half.jsonl:2: its text has half a character"),
     ],
 )
 def test_general_text_that_cannot_be_read_is_an_error(
@@ -148,6 +154,19 @@ def test_general_text_that_cannot_be_read_is_an_error(
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     with pytest.raises(CurateError, match=said):
         read_general(tmp_path / name, tokenizer, Limits(32, 48), 48)
+
+
+def test_json_lines_end_with_a_newline_alone_and_empty_ones_are_passed_over(tmp_path: Path):
+    """Other separators may stand in a string of JSON as they are; editors put a mark in front."""
+    from transformers import AutoTokenizer
+
+    write_tokenizer(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    content = '\ufeff{"text": "w5\u2028w6\x85w7"}\r\n\n{"text": "w8 w9"}\n\n'
+    (tmp_path / "lines.jsonl").write_bytes(content.encode())
+    rows = read_general(tmp_path / "lines.jsonl", tokenizer, Limits(32, 48), 99)
+    assert rows.input_ids.tolist() == [5, 6, 7, 2, 8, 9, 2]
+    assert rows.ids == ("lines.jsonl:1", "lines.jsonl:2")
 
 
 def test_general_text_for_another_model_or_without_a_tokenizer_is_refused(tmp_path: Path):

@@ -30,7 +30,7 @@ from trainer.loss import LossMode
 from trainer.models import model
 from trainer.models.device import deterministic, torch_seed
 from trainer.models.precision import lost_updates
-from trainer.objectives.closing import penalty_shown
+from trainer.objectives.closing import PENALTY, penalty_shown
 from trainer.objectives.registry import OBJECTIVES
 from trainer.plan import Log, Plan, learning_rate, no_log
 from trainer.result import Epoch, Evaluation, TrainResult
@@ -187,7 +187,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress) -> Progress:
         torch_seed(batches.step_seed(config.seed, step, group.rank))
         loss, norm, others = objective.gradients(run.net, rows, chosen, config, mode, own)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise finite.not_finite(plan, run.out, chosen, epoch, step, loss, norm)
+            penalty = others.get(PENALTY)
+            raise finite.not_finite(plan, run.out, chosen, epoch, step, loss, norm, penalty)
         rate = learning_rate(config, step, plan.steps)
         for part in run.optimizer.param_groups:
             part["lr"] = rate

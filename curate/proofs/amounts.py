@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from curate.base import spelling
 from curate.base.errors import CurateError
 from curate.base.folder import write_atomic, writing
 from curate.base.log import Log
-from curate.base.spelling import shares_of
+from curate.base.spelling import option, shares_of
 from curate.pipeline.run_folder import RunFolder
 from curate.proofs import page, proof_folder
 from curate.proofs.amount_results import AmountProof, judge_amounts
@@ -151,9 +152,21 @@ def prepare_shares(run: Path, options: ProveOptions, design: Design, log: Log) -
     for each in found:
         mixed = dataclasses.replace(one, amount=own, mixture=each, notices=(), baselines=())
         at[each.share] = mixed
+    _check_apart(at, given)
     first = dataclasses.replace(at[found[0].share], baselines=one.baselines)
     first = dataclasses.replace(first, notices=(*one.notices, *first.off, *first.shared))
     return PreparedAmounts({**at, found[0].share: first}, first, Axis(options.group))
+
+
+def _check_apart(at: Mapping[float, Prepared], given: str) -> None:
+    """Raise `CurateError` where two shares are the same sets, as rows are whole."""
+    rows = {share: tuple(each.matched.rows for each in one.sets) for share, one in at.items()}
+    for smaller, larger in pairwise(rows):
+        if rows[smaller] == rows[larger]:
+            raise CurateError(
+                f"{given}: {smaller:.9g} and {larger:.9g} are the very same sets, as rows are "
+                f"whole; name shares that are further apart, or raise {option('tokens')}"
+            )
 
 
 def _at(largest: Prepared, tokens: int) -> Prepared:

@@ -144,13 +144,14 @@ def mean_differences(targets: Sequence[Differences]) -> Differences:
 
 def critical(variances: Variances, level: float) -> float:
     """How many standard errors a two-sided test at `level` asks for (Cochran and Cox 1950)."""
-    of_seeds = _quantile(variances.seed_count - 1, level)
-    of_prompts = _quantile(variances.prompt_count - 1, level)
+    of_seeds = quantile(variances.seed_count - 1, level)
+    of_prompts = quantile(variances.prompt_count - 1, level)
     total = variances.total or 1.0
     return float((variances.seeds * of_seeds + variances.prompts * of_prompts) / total)
 
 
-def _quantile(freedom: int, level: float) -> float:
+def quantile(freedom: int, level: float) -> float:
+    """Student's, of a two-sided test at `level`."""
     # Importing scipy.stats takes a second; its functions lie here.
     from scipy.special import stdtrit
 

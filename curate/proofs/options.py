@@ -199,6 +199,12 @@ class ProveOptions:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise CurateError(f"{option(name, value)}: expected a whole number from {low}")
+        for name in ("answers", "instructions"):
+            if getattr(self, name) == 1:
+                raise CurateError(
+                    f"{option(name, 1)}: one prompt alone says nothing of how much prompts move a "
+                    "result; expected 0, or 2 at least"
+                )
 
     def _check_training(self) -> None:
         for name in self.training:

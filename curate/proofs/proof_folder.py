@@ -27,7 +27,7 @@ MAKER = "curate prove"
 PLAN, PROOF, PAGE = "plan.json", "proof.json", "proof.html"
 WORK, MODELS = "work", "models"
 _NAMES = re.compile(
-    rf"{re.escape(PLAN)}|{PROOF}|{PAGE}|{MANIFEST}|(cell|target|scores)\.[\w.]+\.jsonl?|{WORK}|{MODELS}"
+    rf"{re.escape(PLAN)}|{PROOF}|{PAGE}|{MANIFEST}|(cell|target|scores)\.[\w.-]+\.jsonl?|{WORK}|{MODELS}"
     r"|\..*\.unfinished"
 )
 

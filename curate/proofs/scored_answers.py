@@ -7,6 +7,7 @@ was stopped asks nothing twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,7 +78,9 @@ def outcomes(
                 _write(folder, scorer, unit, known[unit.name])
     if scorer.is_pairwise:
         return {key_of(pair): known[_pair_name(pair)] for pair in pairs}
-    return {key_of(pair): _compared(*(known[_cell_name(cell)] for cell in pair)) for pair in pairs}
+    return {
+        key_of(pair): _compared(pair, *(known[_cell_name(each)] for each in pair)) for pair in pairs
+    }
 
 
 def _units(scorer: Scorer, pairs: Sequence[Pair]) -> list[_Unit]:
@@ -109,11 +112,31 @@ def _read(folder: Path, scorer: Scorer, unit: _Unit) -> ByTarget:
     """What is known of a unit; an outcome that is still to be asked for has the problem for it."""
     found = proof_folder.read_scores(folder, *_place(scorer, unit))
     return {
-        name: tuple(Outcome(*each) for each in found[name])
-        if name in found
-        else (Outcome(None, NO_ANSWER),) * len(column)
+        name: _outcomes(found.get(name), len(column), scorer.is_pairwise)
+        or (Outcome(None, NO_ANSWER),) * len(column)
         for name, column in unit.answers.items()
     }
+
+
+def _outcomes(found: Any, count: int, is_pairwise: bool) -> tuple[Outcome, ...] | None:
+    """The outcomes in a file; None where these are not so many, or none that we write."""
+    if not isinstance(found, list) or len(found) != count:
+        return None
+    if not all(isinstance(each, list) and _is_outcome(each, is_pairwise) for each in found):
+        return None
+    return tuple(Outcome(*each) for each in found)
+
+
+def _is_outcome(values: Sequence[Any], is_pairwise: bool) -> bool:
+    """A number (of two answers the share of a win), or a problem in its place."""
+    if list(map(type, values[1:])) != [str, bool]:
+        return False
+    value, problem, _ = values
+    if value is None:
+        return bool(problem)
+    if type(value) is not float:
+        return False
+    return bool(value in (0.0, 0.5, 1.0) if is_pairwise else math.isfinite(value))
 
 
 def _write(folder: Path, scorer: Scorer, unit: _Unit, known: ByTarget) -> None:
@@ -165,15 +188,23 @@ def _split_rows(unit: _Unit) -> set[str]:
     return {key.split(" #")[0] for key in prompts if " #" in key}
 
 
-def _compared(one: ByTarget, other: ByTarget) -> ByTarget:
+def _compared(pair: Pair, one: ByTarget, other: ByTarget) -> ByTarget:
     """Who wins by scores."""
+    answers = [{name: each.answers for name, each in cell.targets.items()} for cell in pair]
     return {
-        name: tuple(_won(*both) for both in zip(column, other[name], strict=True))
+        name: tuple(
+            _won(one_score, other_score, mine == others)
+            for one_score, other_score, mine, others in zip(
+                column, other[name], *(each[name] for each in answers), strict=True
+            )
+        )
         for name, column in one.items()
     }
 
 
-def _won(one: Outcome, other: Outcome) -> Outcome:
+def _won(one: Outcome, other: Outcome, is_same: bool) -> Outcome:
     if one.value is None or other.value is None:
         return Outcome(None, one.problem or other.problem)
+    if is_same:  # a score may have other last digits beside other answers
+        return SAME
     return Outcome(0.5 + 0.5 * ((one.value > other.value) - (one.value < other.value)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -171,7 +172,9 @@ def reward_hash(folder: str) -> str:
 
 
 def _outcome(value: float | None, problem: str) -> Outcome:
-    return Outcome(value) if value is not None else Outcome(None, problem or "no_score")
+    if value is None or not math.isfinite(value):
+        return Outcome(None, problem or "no_score")
+    return Outcome(value)
 
 
 def answered(given: Sequence[Given]) -> pl.DataFrame:

@@ -25,15 +25,17 @@ from curate.proofs.crossed import (
     interval,
     linear_differences,
     mean_differences,
+    quantile,
 )
 from curate.proofs.design import LEVEL, Design
 from curate.proofs.scored_answers import ByTarget
 
 EVEN = 0.5  # the rate of two sides that are alike
 # Deviations of a weak prior of the regression, which only decides where the data do not: all wins,
-# or every win with the longer answer.
-_LEVEL_PRIOR, _SLOPE_PRIOR = 10.0, 3.0
-_ROUNDS, _CLOSE = 50, 1e-10
+# or every win with the longer answer. What length can explain it shall: were the level the freer,
+# a scorer that looks at nothing but length would be taken for one that likes the longer side.
+_LEVEL_PRIOR, _SLOPE_PRIOR = 10.0, 30.0
+_ROUNDS, _CLOSE = 200, 1e-10
 _LOPSIDED = (
     0.95  # of pairs in which one side is the longer: length and the rest cannot be told apart
 )
@@ -258,7 +260,7 @@ def _shifted(found: Estimate) -> Estimate:
 
 def plain(wins: Floats) -> Differences:
     """The mean of wins (seeds, prompts), less one half."""
-    return linear_differences(wins.mean(axis=1) - EVEN, wins - EVEN)
+    return _no_surer(linear_differences(wins.mean(axis=1) - EVEN, wins - EVEN), wins.shape[1])
 
 
 def longer(wins: Floats, longer_by: Floats) -> Differences:
@@ -275,7 +277,26 @@ def controlled(wins: Floats, longer_by: Floats) -> Differences:
     told = np.tanh(longer_by / spread) if spread else np.zeros_like(longer_by)
     fitted = [_at_zero(own, by) for own, by in zip(wins, told, strict=True)]
     by_seed = np.array([rate for rate, _ in fitted]) - EVEN
-    return linear_differences(by_seed, by_seed[:, None] + np.array([added for _, added in fitted]))
+    added = np.array([added for _, added in fitted])
+    found = linear_differences(by_seed, by_seed[:, None] + added)
+    # As many prompts as are left of the level once the lengths are known.
+    square = float(np.square(told).mean())
+    left = 1 - float(told.mean()) ** 2 / square if square else 1.0
+    return _no_surer(found, wins.shape[1] * left)
+
+
+def _no_surer(found: Differences, prompts: float) -> Differences:
+    """A rate, no more certain than one of so many prompts that agree without exception.
+
+    Where nothing is left unexplained, as with all wins, or where every win is one of the longer
+    answer, nothing scatters, and the estimated variance would be that of a certainty. The least
+    one is such that the interval of all wins reaches down as far as Wilson's (1927) does.
+    """
+    asked = quantile(found.prompts - 1, LEVEL)
+    lacking = (asked / (prompts + asked**2)) ** 2 - found.variances.total
+    if lacking <= 0:
+        return found
+    return dataclasses.replace(found, shared=found.variances.prompts + lacking)
 
 
 def _at_zero(wins: Floats, longer_by: Floats) -> tuple[float, Floats]:

@@ -138,7 +138,10 @@ def named(given: Mapping[str, float], names: Sequence[str], what: str) -> dict[i
     """
     found: dict[int, float] = {}
     for wanted, value in given.items():
-        hits = [number for number, name in enumerate(names) if _meant(wanted, name)]
+        # A whole name means that group, whatever else it may be the stem or a pattern of.
+        hits = [number for number, name in enumerate(names) if wanted == name] or [
+            number for number, name in enumerate(names) if _meant(wanted, name)
+        ]
         if len(hits) != 1:
             owners = "no group" if not hits else f"{len(hits)} groups"
             known = [PurePath(name).name or name for name in names]

@@ -20,6 +20,7 @@ from trainer.config.adapter_files import (
     BOTTLENECKS,
     CONFIG,
     LORA_XS,
+    METHOD,
     Objective,
     kind_and_settings,
     located,
@@ -27,6 +28,7 @@ from trainer.config.adapter_files import (
     read_json,
 )
 from trainer.models import model
+from trainer.models.bottleneck import ACTIVATION
 from trainer.models.weights import local_folder
 
 WEIGHTS, _TRAINED = "adapter_model.safetensors", "trained.safetensors"
@@ -127,6 +129,8 @@ def read(folder: Path) -> Adapter:
     run = run_of(folder)
     kind, settings = kind_and_settings(folder)
     base = settings.get("base_model_name_or_path") or None
+    if not isinstance(base, str | None):
+        raise CurateError(f"{folder}: its base is {base!r:.60}; expected a name or a folder")
     if kind == LORA_XS:
         base = None if run is None else base_of_run(run)
     if not isinstance(base, str | None):
@@ -183,6 +187,23 @@ def _check(adapter: Adapter) -> None:
     known = [*(kind.value for kind in peft.PeftType), LORA_XS, *BOTTLENECKS]
     if adapter.kind not in known:
         raise CurateError(f"{adapter.folder / CONFIG}: peft knows no adapter {adapter.kind!r}")
+    if adapter.is_between:
+        _check_layers(adapter)
+
+
+def _check_layers(adapter: Adapter) -> None:
+    """Refuse layers between those of the base that would be built otherwise than they say."""
+    width, activation = (adapter.settings.get(name) for name in ("width", "activation"))
+    if type(width) is not int or width < 1:
+        raise CurateError(
+            f"{adapter.folder / METHOD}: width is {width!r:.60}; expected a whole number of at "
+            "least 1"
+        )
+    if activation != ACTIVATION:
+        raise CurateError(
+            f"{adapter.folder / METHOD}: activation is {activation!r:.60}, and {ACTIVATION!r} is "
+            "the one that is known here; such layers would give something else"
+        )
 
 
 def base_of(adapter: Adapter, given: str | None) -> str:

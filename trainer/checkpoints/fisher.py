@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from curate.base.errors import CurateError
 from trainer.checkpoints import checkpoint
 from trainer.config.adapter_files import read_json
 from trainer.loss import LossMode
-from trainer.models.anchor import whole_fisher
+from trainer.models.anchor import Part, whole_fisher
 from trainer.objectives.fisher import content_hash
 
 if TYPE_CHECKING:
@@ -37,8 +37,10 @@ def keep(out: Path, mode: LossMode) -> None:
             checkpoint.write_json(folder / _ABOUT, anchor.described())
 
 
-def kept(out: Path, wanted: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], float] | None:
-    """F by name, whole, and its mean before it was scaled; None where none is kept.
+def kept(
+    out: Path, wanted: Mapping[str, Any], parts: Sequence[Part]
+) -> tuple[dict[str, torch.Tensor], float] | None:
+    """F of each part by name, whole, and its mean before it was scaled; None where none is kept.
 
     Raises `CurateError` if it is damaged, or was made from anything but what is `wanted`.
     """
@@ -63,6 +65,16 @@ def kept(out: Path, wanted: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor],
         scale = float(about["scale"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CurateError(f"{place}: cannot be read ({error}); {advice}") from error
-    if content_hash(values) != about.get("sha256"):
+    # The hash is of numbers alone.
+    if not _fits(values, parts) or content_hash(values) != about.get("sha256"):
         raise CurateError(f"{place / _VALUES}: is not as it was written; {advice}")
     return values, scale
+
+
+def _fits(values: Mapping[str, torch.Tensor], parts: Sequence[Part]) -> bool:
+    """Whether there are float32 numbers for each part, of its shape, and no others."""
+    import torch
+
+    shapes = {part.name: tuple(part.measured().shape) for part in parts}
+    found = {name: tuple(value.shape) for name, value in values.items()}
+    return found == shapes and all(value.dtype == torch.float32 for value in values.values())

@@ -12,7 +12,7 @@ from curate.base.errors import CurateError, some_of
 from curate.base.progress import quiet_transformers
 from trainer.checkpoints import adapters
 from trainer.checkpoints.adapters import Adapter
-from trainer.config.adapter_files import BOTTLENECKS, CONFIG, LORA_XS
+from trainer.config.adapter_files import BOTTLENECKS, CONFIG, LORA_XS, METHOD
 from trainer.config.config import TrainConfig
 from trainer.models import adapt, bottleneck, lora_xs, vocabulary
 
@@ -172,8 +172,8 @@ def _strangers(adapter: Adapter, names: Iterable[str]) -> str:
 def _check_names(adapter: Adapter, learnt: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     if lacking := sorted(expected.keys() - learnt.keys()):
         raise CurateError(
-            f"{adapter.weights}: lacks {some_of(lacking)}, of which {CONFIG} speaks; is it whole, "
-            "and for this base?"
+            f"{adapter.weights}: lacks {some_of(lacking)}, of which "
+            f"{METHOD if adapter.is_between else CONFIG} speaks; is it whole, and for this base?"
         )
 
 

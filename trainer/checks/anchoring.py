@@ -54,7 +54,7 @@ def _with_fisher(
         "weights": resume.weights_hash(net),
     }
     started = time.perf_counter()
-    kept = fisher.kept(Path(config.out), wanted) if config.resume else None
+    kept = fisher.kept(Path(config.out), wanted, parts) if config.resume else None
     if kept is None:
         drawn = config.seed if config.fisher == "sampled" else None
         values, scale = information(net, rows, chosen, parts, mode, drawn)

@@ -17,14 +17,26 @@ if TYPE_CHECKING:
 
 
 def not_finite(
-    plan: Plan, out: Path, chosen: Ints, epoch: int, step: int, loss: float, norm: float
+    plan: Plan,
+    out: Path,
+    chosen: Ints,
+    epoch: int,
+    step: int,
+    loss: float,
+    norm: float,
+    penalty: float | None = None,
 ) -> CurateError:
-    """The error of a step that was not taken."""
+    """The error of a step that was not taken; the `penalty` is a regulariser's."""
+    weight = plan.config.regulariser_weight
+    advice = f"learning_rate than {plan.config.learning_rate:g}"
+    if penalty is not None:
+        # A norm has the penalty's gradient, which pushes weights away once a step is too long.
+        advice = f"regulariser_weight than {weight:g} (its penalty was {penalty:.4g}), or {advice}"
     shown = some_of([plan.mixture.rows.ids[row] for row in chosen.tolist()], 5)
     return CurateError(
         f"step {step + 1} of epoch {epoch}: loss {loss}, gradient norm {norm}, so the update was "
         f"not made; {checkpoint.last_good(out)}; its rows are {shown}; try a "
-        f"lower learning_rate than {plan.config.learning_rate:g}"
+        f"lower {advice}"
     )
 
 

@@ -159,7 +159,7 @@ def _check_matching(config: Settings) -> None:
     given = config.match_parameters
     if given is None:
         return
-    share = float(given[:-1]) if re.fullmatch(r"\d+(\.\d+)?%", given) else 0.0
+    share = float(given[:-1]) if re.fullmatch(r"[0-9]+(\.[0-9]+)?%", given) else 0.0
     if not 0 < share < 100:
         raise CurateError(
             f"train: match_parameters is {given!r}; expected a share of all parameters, above 0% "

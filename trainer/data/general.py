@@ -32,9 +32,9 @@ def read_general(path: Path, tokenizer: Any | None, limits: Limits, longest: int
     """Rows of plain text for a language model's own loss, of at most `longest` tokens.
 
     `path` is a folder of token rows, whose masks are ignored, a `.jsonl` file with a `text` in
-    each line, or a text file with an empty line between documents. A document longer than
-    `longest`, or than the model has positions, becomes several rows. Raises `CurateError` for text
-    that cannot be read, and for ids that the model does not have.
+    each line that is not empty, or a text file with an empty line between documents. A document
+    longer than `longest`, or than the model has positions, becomes several rows. Raises
+    `CurateError` for text that cannot be read, and for ids that the model does not have.
     """
     longest = min(longest, limits.positions or longest)
     if path.is_dir():
@@ -68,14 +68,14 @@ def _texts(path: Path) -> Iterator[str]:
     if path.suffix != ".jsonl":
         yield from (part for part in text.split("\n\n") if part.strip())
         return
-    # Other breaks than line feeds may stand in a text of JSON as they are.
+    # Not at what else may end a line, such as U+2028, which may stand in a JSON string as it is.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield _text_of(f"{path}:{number}", line)
+            yield _document(f"{path}:{number}", line)
 
 
-def _text_of(where: str, line: str) -> str:
-    """The text in a line of JSON, of whole characters."""
+def _document(where: str, line: str) -> str:
+    """The text of a JSON line."""
     try:
         text = json.loads(line)["text"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -86,8 +86,8 @@ def _text_of(where: str, line: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise CurateError(
-            f"{where}: its text has half a character ({text[error.start]!r}), which no tokenizer "
-            "reads; write it as UTF-8"
+            f"{where}: its text has half a character ({text[error.start]!r}), which is no text; "
+            "leave the line out or write it anew"
         ) from error
     return text
 

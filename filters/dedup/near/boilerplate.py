@@ -69,12 +69,20 @@ def find_boilerplate(
     found = [_chains_beside_rarer(runs, block, looks, rule) for block in common.blocks(runs)]
     chains = pl.concat(found)
     if chains.height:
-        share = pl.col("rarer").mean().over("head", "tail")
-        chains = chains.filter(share >= MOSTLY)
+        chains = chains.filter(_mostly_beside_rarer(chains))
     if not chains.height:
         return None
     chosen = _merged(chains)
     return Boilerplate(*_outside(runs, chosen, rule), _texts(runs, chosen, rule, min_rows))
+
+
+def _mostly_beside_rarer(chains: pl.DataFrame) -> pl.Series:
+    """Whether most of the chains with the same ends stand beside rarer words."""
+    head, tail = (chains[name].to_numpy().astype(np.uint64) for name in ("head", "tail"))
+    # By numpy: a window over groups takes ten times the memory of the chains.
+    group = np.unique(head << _HALF | tail, return_inverse=True)[1]
+    share = np.bincount(group, chains["rarer"].to_numpy()) / np.bincount(group)
+    return pl.Series(share[group] >= MOSTLY)
 
 
 class _Look(NamedTuple):

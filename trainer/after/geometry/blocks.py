@@ -94,11 +94,10 @@ class Products:
         size0, size1 = float(c00.trace()), float(c11.trace())
         left = size0 + size1 - 2 * float(torch.linalg.svdvals(c10).sum())
         q00, q11, q10 = (float(table.square().sum()) for table in self.cosines)
-        cka = float(c10.square().sum()) / (float(c00.norm() * c11.norm()) + EPSILON)
         return Movement(
             procrustes=math.sqrt(max(left, 0.0)) / (math.sqrt(max(size0, 0.0)) + EPSILON),
             gram=math.sqrt(max(q00 + q11 - 2 * q10, 0.0)) / (math.sqrt(q00) + EPSILON),
-            cka=cka,
+            cka=_cka(c10, float(c00.norm()), float(c11.norm())),
             debiased=self._debiased(),
             chance=self.size / (self.size + count),
         )
@@ -125,6 +124,14 @@ def _add_products(
 ) -> None:
     for table, left, right in zip(tables, (x, y, y), (x, y, x), strict=True):
         table.addmm_(left.T, right)
+
+
+def _cka(both: torch.Tensor, first: float, second: float) -> float:
+    """|Yt X|^2 over |Xt X| and |Yt Y|, which are given; 0 where one of them is."""
+    if min(first, second) <= 0:
+        return 0.0
+    # One after the other: of rows of small numbers the product of both is next to nothing.
+    return float((both / first).square().sum()) * (first / second)
 
 
 def _hsic(

@@ -13,11 +13,12 @@ from curate.base.errors import CurateError, some_of
 from curate.base.folder import sha256
 from trainer.after.geometry import spectrum
 from trainer.after.geometry.blocks import Movement, Products
-from trainer.after.geometry.layers import Second, linear_layers, reading, shift, upright
+from trainer.after.geometry.layers import EPSILON, Second, linear_layers, reading, shift, upright
 from trainer.checkpoints import adapters, put_on
 from trainer.config.adapter_files import is_adapter
 from trainer.data.general import read_general
 from trainer.data.rows import Rows
+from trainer.data.tokens import Limits
 from trainer.models import model
 from trainer.models.device import pick_device
 from trainer.models.modes import evaluating
@@ -36,8 +37,8 @@ class LayerChange:
 
     `size` is |D| / |W0|, for the change D of the weight W0. `relative` and `aligned` are those of
     `layers.Shift`, over what the base's layer reads. `lost` and `moved` are means over singular
-    directions of what `spectrum.Profile` has of each, None where no spectrum was asked for, as are
-    `effective_rank` (also None where nothing changed) and `spikiness`.
+    directions of what `spectrum.Profile` has of each, None where no spectrum was asked for or W0 is
+    0, `effective_rank` where none was asked for or nothing changed, `spikiness` where none was.
     """
 
     block: int
@@ -108,10 +109,15 @@ def diagnose(
     """
     if not texts:
         raise CurateError("name a text to read, in --text: a .txt or .jsonl file, or TOKENS")
+    if tokens // len(texts) < 2:
+        raise CurateError(
+            f"--tokens is {tokens}, and {len(texts)} texts share them; expected 2 or more for each"
+        )
     where = pick_device(device)
     name, tuned = _tuned(source, base, where)
     plain = model.load(name, where, "float32").eval()
-    rows = [_rows(name, text, tokens // len(texts)) for text in texts]
+    limits = _limits(name, source)
+    rows = [_rows(name, text, limits, tokens // len(texts)) for text in texts]
     log(f"{source} beside {name}, {sum(len(one.input_ids) for one in rows):,} tokens")
     found = compare(plain, tuned, rows, spectra=spectra, log=log)
     names = tuple((text, _hash(text)) for text in texts)
@@ -139,7 +145,10 @@ def compare(
     with evaluating(base), evaluating(tuned), reading([one[2] for one in kept], seconds):
         for ids in _passes(texts):
             pair = _outputs(base, blocks[0], ids), _outputs(tuned, blocks[1], ids)
-            for product, first, second in zip(products, *pair, strict=True):
+            for number, (product, first, second) in enumerate(
+                zip(products, *pair, strict=True), start=1
+            ):
+                _check_finite(f"what block {number} gives", first, second)
                 product.add(first, second)
     if products[0].count < 4:
         raise CurateError("the texts have fewer than 4 tokens, which tell nothing")
@@ -150,7 +159,10 @@ def compare(
         _layer(block, name, change, layer, second, spectra)
         for (block, name, layer), change, second in zip(kept, changes, seconds, strict=True)
     )
-    notices = _notices(layers, movements, products[0].count)
+    empty = [
+        f"{name} of block {number + 1}" for number, name, layer in kept if not layer.weight.any()
+    ]
+    notices = _notices(layers, movements, products[0].count, empty)
     return Diagnosis("", "", (), products[0].count, layers, movements, tuple(notices))
 
 
@@ -180,11 +192,23 @@ def _tuned(source: str, base: str | None, device: torch.device) -> tuple[str, An
     return named, model.load(source, device, "float32").eval()
 
 
-def _rows(base: str, text: str, tokens: int) -> Rows:
+def _limits(base: str, source: str) -> Limits:
+    """What both models can read: a whole model may have fewer ids or positions than its base."""
+    both = [model.read_limits(base)]
+    if (Path(source) / "config.json").is_file():
+        both.append(model.read_limits(source))
+    positions = [each.positions for each in both if each.positions is not None]
+    return dataclasses.replace(
+        both[0],
+        vocabulary=min(each.vocabulary for each in both),
+        positions=min(positions, default=None),
+    )
+
+
+def _rows(base: str, text: str, limits: Limits, tokens: int) -> Rows:
     """The first rows of a text with about so many tokens."""
     if not Path(text).exists():
         raise CurateError(f"{text}: no such file or folder")
-    limits = model.read_limits(base)
     rows = read_general(Path(text), model.read_tokenizer(base), limits, min(_LONGEST, tokens))
     count = max(1, int((np.cumsum(rows.lengths) <= tokens).sum()))
     end = int(rows.offsets[count])
@@ -224,7 +248,18 @@ def _changes(
     changes = [
         (upright(others[number, name]) - upright(layer)).float() for number, name, layer in layers
     ]
+    for (number, name, _), change in zip(layers, changes, strict=True):
+        _check_finite(f"the change of {name} of block {number + 1}", change)
     return layers, changes
+
+
+def _check_finite(what: str, *tensors: torch.Tensor) -> None:
+    """Refuse numbers of which nothing can be measured."""
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise CurateError(
+            f"{what} holds NaN or infinite values, in the tuned model or in its base, so nothing "
+            "can be compared; take another epoch, or make the model again"
+        )
 
 
 def _width(net: Any) -> int:
@@ -269,22 +304,26 @@ def _layer(
 ) -> LayerChange:
     weight = upright(layer)
     moved = shift(change, weight, second.mean())
-    size = float(change.norm() / weight.float().norm().clamp_min(1e-12))
+    # Squares of fp32 numbers need not be fp32 numbers.
+    size = float(change.double().norm() / weight.double().norm().clamp_min(EPSILON))
     found = LayerChange(block + 1, name, size, moved.relative, moved.aligned)
     if not spectra:
         return found
     profile = spectrum.profile(change, weight)
     return dataclasses.replace(
         found,
-        lost=float(np.mean(profile.lost)),
-        moved=float(np.mean(profile.moved)),
+        lost=float(np.mean(profile.lost)) if profile.lost else None,
+        moved=float(np.mean(profile.moved)) if profile.moved else None,
         effective_rank=profile.effective_rank,
         spikiness=profile.spikiness,
     )
 
 
 def _notices(
-    layers: Sequence[LayerChange], blocks: Sequence[BlockMovement], tokens: int
+    layers: Sequence[LayerChange],
+    blocks: Sequence[BlockMovement],
+    tokens: int,
+    empty: Sequence[str],
 ) -> list[str]:
     """What is to be taken with care."""
     lines = []
@@ -296,4 +335,9 @@ def _notices(
         )
     if not any(each.size for each in layers):
         lines.append("no weight of a linear layer changed")
+    if empty:
+        lines.append(
+            f"weights of the base that are all 0 ({some_of(empty)}) have no size that a change "
+            "could be a share of: leave their rows aside"
+        )
     return lines

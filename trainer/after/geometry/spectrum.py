@@ -19,6 +19,7 @@ _WINDOW = 5  # of the moving average that spikes stand out from
 class Profile:
     """`lost` and `moved`: the two of each singular value, largest value first, as shares of it.
 
+    Of values that are 0 but for rounding there is no share; they are left out of both.
     `effective_rank`: |D|^2 / |D|_2^2, 1 for a change in one direction, None for none. `spikiness`:
     the mean distance of `moved`, before it is a share, from its moving average over five.
     """
@@ -40,10 +41,11 @@ def profile(change: torch.Tensor, weight: torch.Tensor) -> Profile:
     moved = through.norm(dim=0)
     largest = float(torch.linalg.matrix_norm(change, ord=2))
     rank = float(change.square().sum()) / largest**2 if largest > 0 else None
-    sizes = values.clamp_min(torch.finfo(values.dtype).tiny)
+    there = values > values[0] * max(weight.shape) * torch.finfo(torch.float32).eps
+    sizes = values[there]
     return Profile(
-        lost=tuple((lost / sizes).tolist()),
-        moved=tuple((moved / sizes).tolist()),
+        lost=tuple((lost[there] / sizes).tolist()),
+        moved=tuple((moved[there] / sizes).tolist()),
         effective_rank=rank,
         spikiness=float((moved - _smoothed(moved)).abs().mean()),
     )
