@@ -1,4 +1,4 @@
-"""What GRPO's example refuses before TRL is loaded: of a model without a score TRL would make one."""
+"""What the example of GRPO refuses before TRL is loaded."""
 
 from __future__ import annotations
 

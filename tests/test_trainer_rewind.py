@@ -410,7 +410,7 @@ def test_a_run_that_says_what_no_run_writes_is_refused(
     shutil.copyfile(tuned("lora") / "train.json", run / "train.json")
     config = run / "adapter" / "adapter_config.json"
     change_json(config, lambda content: content.update(base_model_name_or_path=5))
-    assert "its base is no name of a model: 5" in refused(tmp_path, run, retention=general)
+    assert "its base is 5; expected a name" in refused(tmp_path, run, retention=general)
 
 
 def test_nothing_is_written_into_the_run_or_its_rows(

@@ -133,8 +133,6 @@ def read(folder: Path) -> Adapter:
         raise CurateError(f"{folder}: its base is {base!r:.60}; expected a name or a folder")
     if kind == LORA_XS:
         base = None if run is None else base_of_run(run)
-    if not isinstance(base, str | None):
-        raise CurateError(f"{folder / CONFIG}: its base is no name of a model: {base!r:.80}")
     found = Adapter(folder, kind, settings, base, run)
     _check(found)
     return found
