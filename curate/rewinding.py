@@ -54,6 +54,7 @@ def forecast_rewind(
     *,
     retention: str | PathLike[str],
     target: str | PathLike[str] | None = None,
+    max_retention_loss: float | None = None,
     model: str | PathLike[str] | None = None,
     lines: bool = False,
     device: str = "auto",
@@ -68,6 +69,6 @@ def forecast_rewind(
 
     given = None if target is None else fspath(target)
     base = None if model is None else fspath(model)
-    asked = Asked(fspath(source), fspath(retention), given, None, base, lines, device)
+    asked = Asked(fspath(source), fspath(retention), given, max_retention_loss, base, lines, device)
     with changes_explained(*([] if target is None else [target])):
         return forecast(asked, log)

@@ -23,6 +23,8 @@ def questions(dump: str) -> list[dict]:
 
 
 def main(sft: str, reward: str, dump: str, out: str, steps: str = "2") -> None:
+    if "ForSequenceClassification" not in (Path(reward) / "config.json").read_text("utf-8"):
+        sys.exit(f"{reward} has no score, and TRL would make one up; train it: --objective reward")
     # TRL ends an answer at tokens alone: at those of generation_config.json, which SFT taught.
     stops = json.loads((Path(sft) / "generation_config.json").read_text("utf-8"))
     if texts := stops.get("stop_strings"):
@@ -54,4 +56,4 @@ def main(sft: str, reward: str, dump: str, out: str, steps: str = "2") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:]) if len(sys.argv) in (5, 6) else sys.exit(__doc__)

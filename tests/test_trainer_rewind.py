@@ -398,6 +398,110 @@ def test_other_mistakes_are_one_sentence(
     assert "\n" not in str(error.value)
 
 
+def test_a_run_that_says_what_no_run_writes_is_refused(
+    general: str, tuned: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = shutil.copytree(tuned("lora"), tmp_path / "run")
+    for key, value in (("config", []), ("rows", {"held_out": [[1]]}), ("tokens", "x")):
+        shutil.copyfile(tuned("lora") / "train.json", run / "train.json")
+        change_json(run / "train.json", lambda content, k=key, v=value: content.update({k: v}))
+        message = refused(tmp_path, run, retention=general)
+        assert f"train.json: {key}" in message and "expected a" in message
+    shutil.copyfile(tuned("lora") / "train.json", run / "train.json")
+    config = run / "adapter" / "adapter_config.json"
+    change_json(config, lambda content: content.update(base_model_name_or_path=5))
+    assert "its base is 5; expected a name" in refused(tmp_path, run, retention=general)
+
+
+def test_nothing_is_written_into_the_run_or_its_rows(
+    tokens: str, general: str, tuned: Callable[[str], Path]
+) -> None:
+    run = tuned("lora")
+    for source, out in (
+        (run / "epochs" / "epoch-1", run / "epochs" / "epoch-9"),
+        (run, Path(tokens) / "back"),
+    ):
+        with pytest.raises(CurateError, match="lies in the input"):
+            curate.rewind(source, retention=general, target=tokens, out=out)
+        assert not out.exists()
+
+
+def test_a_rewound_model_knows_its_base_when_it_is_rewound_again(
+    tokens: str, general: str, base: str, rewound: Callable[[str], Any], tmp_path: Path
+) -> None:
+    source = rewound("full").out
+    found = curate.rewind(source, retention=general, target=tokens, out=tmp_path / "again")
+    assert found.base == base
+    assert of(found, "alpha 1").numbers.retention == pytest.approx(
+        rewound("full").chosen.numbers.retention, abs=1e-5
+    )
+    other = shutil.copytree(base, tmp_path / "other")
+    change_tensors(other, lambda tensors: tensors["model.norm.weight"][:1].add_(0.001))
+    for method in ("full", "lora"):
+        message = refused(
+            tmp_path, rewound(method).out, retention=general, target=tokens, model=other
+        )
+        assert "is not the base that" in message
+
+
+def test_token_rows_of_another_tokenizer_are_no_retention_text(
+    tuned: Callable[[str], Path], tmp_path: Path
+) -> None:
+    words = {"name": "toy", "special": {"eos_token": "<|eot|>"}, "eos_ids": [5]}
+    strange = write_answers(tmp_path / "strange", 60, tokenizer=words)
+    message = refused(tmp_path, tuned("lora"), retention=strange)
+    assert "was rendered for another tokenizer" in message
+    (tmp_path / "none").mkdir()
+    message = refused(tmp_path, tuned("lora"), retention=str(tmp_path / "none"))
+    assert "not a tokens folder" in message
+    for name in ("", "x" * 300):
+        assert "no such retention text" in refused(tmp_path, tuned("lora"), retention=name)
+
+
+def test_a_bound_that_is_no_number_is_refused_by_a_dry_run_too(
+    general: str, tuned: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["rewind", str(tuned("lora")), "--retention", general, "--out", str(tmp_path / "back")]
+    assert main([*asked, "--max-retention-loss", "nan", "--dry-run"]) == 1
+    assert "max_retention_loss is nan" in capsys.readouterr().err
+
+
+def test_a_name_with_a_break_makes_no_line_of_the_table(
+    home: Path, tuned: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = tmp_path / "x\ntaken: epoch 9.txt"
+    shutil.copyfile(home / "before.txt", strange)
+    asked = ["rewind", str(tuned("lora")), "--retention", str(strange)]
+    assert main([*asked, "--out", str(tmp_path / "back")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("taken: epoch 9")] == []
+    assert any(r"x\ntaken: epoch 9.txt" in line for line in lines)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_file_that_cannot_be_written_is_one_sentence(
+    method: str,
+    tuned: Callable[[str], Path],
+    general: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import safetensors.torch
+    from transformers import modeling_utils
+
+    def full(*_: Any, **__: Any) -> None:
+        raise safetensors.SafetensorError("Error while serializing: I/O error: File too large")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    monkeypatch.setattr(modeling_utils, "safe_save_file", full)
+    message = refused(tmp_path, tuned(method), retention=general)
+    assert "could not be written" in message and "check the free space" in message
+    if method == "lora":
+        with pytest.raises(CurateError, match="could not be written"):
+            curate.merge(tuned(method), out=tmp_path / "merged")
+        assert not (tmp_path / "merged").exists()
+
+
 def test_what_is_there_already_is_not_overwritten(
     general: str, tuned: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from tests.checkpoint_toys import (
     write_base,
 )
 from tests.rewind_toys import hard_run
+from tests.tiny_models import write_tiny
 from trainer.after.rewind.paths import WeightPath, path_of
 from trainer.after.rewind.scales import Scale
 from trainer.after.rewind.source import find
@@ -242,6 +243,71 @@ def test_an_epoch_is_what_its_folder_holds(
     # It comes back from there.
     if method == "full":
         assert bool((logits_of(path.net) == logits_in(run)).all())
+
+
+def moved(source: str, folder: Path, seed: int) -> Path:
+    """The model of a folder with other weights, in the form in which transformers saves it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    net = AutoModelForCausalLM.from_pretrained(source)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    net.save_pretrained(folder)
+    return folder
+
+
+def test_an_epoch_whose_files_hold_experts_in_parts_is_read_as_it_is_loaded(tmp_path: Path) -> None:
+    base = write_tiny("mixtral", tmp_path / "base")
+    tuned, epoch = (moved(base, tmp_path / name, at) for at, name in enumerate(("last", "first")))
+    path = path_to(tuned, base)
+    path.check_epoch(epoch)
+    path.to_epoch(epoch)
+    assert float((logits_of(path.net) - logits_in(epoch)).abs().max()) < 1e-5
+    assert float((at(path, 1.0) - logits_in(tuned)).abs().max()) < 1e-5
+
+
+def damaged(run: Path, folder: Path, file: str, content: bytes | None) -> Path:
+    """A copy of a run with one file that is cut short, or gone."""
+    shutil.copytree(run, folder)
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("content", [None, b"short"], ids=["gone", "short"])
+@pytest.mark.parametrize("method", ["full", "oft"])
+def test_a_damaged_epoch_is_named(
+    method: str, content: bytes | None, tuned: Callable[[str], Path], tmp_path: Path
+) -> None:
+    name = "model.safetensors" if method == "full" else "adapter_model.safetensors"
+    run = damaged(tuned(method), tmp_path / "run", f"epochs/epoch-1/{name}", content)
+    path = path_to(run)
+    with pytest.raises(CurateError, match="epoch-1"):
+        path.check_epoch(run / "epochs" / "epoch-1")
+    path.check_epoch(run / "epochs" / "epoch-2")
+
+
+def test_an_epoch_of_another_adapter_is_named(
+    base: str, tuned: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = path_to(outside_adapter(base, tmp_path / "own"))
+    other = outside_adapter(base, tmp_path / "other", r=2)
+    with pytest.raises(CurateError, match="is 2 x 32 in the one and 4 x 32 in the other"):
+        path.check_epoch(other)
+    with pytest.raises(CurateError, match="holds another adapter"):
+        path.check_epoch(tuned("oft") / "adapter")
+
+
+def test_a_damaged_adapter_is_named(tuned: Callable[[str], Path], tmp_path: Path) -> None:
+    file = "adapter/adapter_model.safetensors"
+    assert "cannot be read as safetensors" in refused(
+        damaged(tuned("lora"), tmp_path / "run", file, b"short")
+    )
 
 
 def test_rows_of_added_tokens_begin_as_they_did_before_training(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def merge(
         if found.base is not None and not adapters.is_same(found.base, base):
             log(f"the adapter names {found.base} as its base, and not this one")
         net, change, error = _merged(found, base)
-        with writing(out):
+        with writing(out), weights.failures_as_os_errors():
             config = TrainConfig(
                 tokens=str(found.folder), model=base, out=str(out), objective=found.objective
             )

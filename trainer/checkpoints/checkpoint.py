@@ -13,6 +13,7 @@ from curate.base.folder import atomic_subfolder, write_atomic
 from trainer.checkpoints import companions
 from trainer.checkpoints.place import WRITER
 from trainer.models import adapt, sharding
+from trainer.models.weights import failures_as_os_errors
 from trainer.plan import Plan
 
 
@@ -22,13 +23,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
 
     Raises `CurateError` if it cannot be written; nothing of it is left then.
     """
-    from safetensors import SafetensorError
-
-    with atomic_subfolder(final) as partial:
-        try:
-            yield partial
-        except SafetensorError as error:  # how safetensors says that a file cannot be written
-            raise OSError(str(error)) from error
+    with atomic_subfolder(final) as partial, failures_as_os_errors():
+        yield partial
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,6 +265,17 @@ def check_growth(base: BaseWeights, rows: int, name: str) -> None:
             "and would not grow with the added ones, as the model does not load them; render the "
             "rows without --add-token"
         )
+
+
+@contextmanager
+def failures_as_os_errors() -> Iterator[None]:
+    """Turn what safetensors raises where a file cannot be written into the usual `OSError`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def save(

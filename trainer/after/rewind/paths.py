@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from curate.base.errors import CurateError
+from curate.base.errors import CurateError, brief
 from trainer.after.rewind.scales import Scale
 from trainer.after.rewind.source import Source
 from trainer.checkpoints import adapters, companions, put_on
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 Weights = Mapping[str, Any]
+Shapes = Mapping[str, tuple[int, ...]]
 
 # Weights of adapters by what they do, as parts of their names. A rotation is the Cayley transform
 # of what is stored, and sqrt(alpha) times that is the path of PEFT-Arena (arXiv 2605.28819). What
@@ -33,6 +34,7 @@ _FIXED = (".lora_A", ".lora_embedding_A", ".vera_lambda_d", ".vera_A", ".vera_B"
 # Of all others the line between what they are in the base and what was learnt is taken. These act
 # through a layer's weight, so how far they move it is seen there.
 _IN_LAYERS = (".lora_magnitude_vector", ".ia3_l", ".boft_s")
+_DAMAGED = "cannot be read as safetensors; copy it anew or, of an epoch, move its folder away"
 
 
 class WeightPath(Protocol):
@@ -46,6 +48,9 @@ class WeightPath(Protocol):
 
     def to(self, scale: Scale) -> None:
         """Set the model to a part of the way."""
+
+    def check_epoch(self, folder: Path) -> None:
+        """Raise `CurateError` for a kept checkpoint that is damaged, or of another model."""
 
     def to_epoch(self, folder: Path) -> None:
         """Set the model to a checkpoint that was kept while training."""
@@ -68,14 +73,12 @@ class AdapterPath:
     form: Literal["adapter", "weights"]
 
     def __init__(self, source: Source, device: torch.device) -> None:
-        from safetensors.torch import load_file
-
         assert source.adapter is not None
         self.source, self.adapter = source, source.adapter
         # The file of LoRA-XS names no base, so alone it is of no use.
         self.form = "weights" if self.adapter.kind == LORA_XS else "adapter"
         self.start: dict[str, Any] = {}
-        self.learnt: Weights = load_file(self.adapter.weights)
+        self.learnt: Weights = _learnt(self.adapter.weights)
         self.now: Weights = self.learnt
 
         def keep(start: Weights) -> None:
@@ -93,12 +96,22 @@ class AdapterPath:
 
     def to_epoch(self, folder: Path) -> None:
         """Set the model to an earlier state of the same adapter."""
-        from safetensors.torch import load_file
+        self._put(self._epoch(folder))
 
-        kept = load_file(folder / self.adapter.weights.name)
-        if kept.keys() != self.learnt.keys():
-            raise CurateError(f"{folder}: holds another adapter than {self.adapter.folder}")
-        self._put(kept)
+    def check_epoch(self, folder: Path) -> None:
+        """Raise `CurateError` for what is no earlier state of the same adapter."""
+        self._epoch(folder)
+
+    def _epoch(self, folder: Path) -> Weights:
+        kept = _learnt(folder / self.adapter.weights.name)
+        for name in sorted({*kept} | {*self.learnt}):
+            own, there = (_shape(each.get(name)) for each in (self.learnt, kept))
+            if own != there:
+                raise CurateError(
+                    f"{folder}: holds another adapter than {self.adapter.folder}: {name} is "
+                    f"{there} in the one and {own} in the other; move that epoch away"
+                )
+        return kept
 
     def _scaled(self, name: str, part: float) -> torch.Tensor:
         import torch
@@ -179,7 +192,7 @@ class WholePath:
         self.net = model.load(tuned, cpu)
         rows = self.net.get_input_embeddings().weight.shape[0]
         self.tuned = _Stored(tuned, self.net)
-        shapes = {name: tuple(weight.shape) for name, weight in self.net.named_parameters()}
+        shapes = _shapes(self.net)
         del self.net
         base = model.load(source.base, cpu)
         known = base.get_input_embeddings().weight.shape[0]
@@ -187,7 +200,7 @@ class WholePath:
             added = {str(number): number for number in range(known, rows)}
             vocabulary.grow(base, vocabulary.Vocabulary(rows, added, added))
         self.base = _Stored(source.base, base)
-        _check_shapes(source, base, shapes)
+        _check_base(source, shapes, _shapes(base))
         # Of the two, the checkpoint's configuration is the one that the model goes by.
         del base
         self.net = model.load(tuned, cpu).to(device).eval()
@@ -200,11 +213,36 @@ class WholePath:
 
     def to_epoch(self, folder: Path) -> None:
         """Set the model to another whole checkpoint of the run."""
-        other = weights.stored(str(folder), self.net)
-        lacking = [name for name, _ in self.net.named_parameters() if name not in other]
-        if lacking and lacking != [*self.tuned.kept]:
-            raise CurateError(f"{folder}: lacks {lacking[0]}, which {self.source.folder} has")
-        self._set(_Stored.of_places(other, self.tuned.kept), lambda _: 1.0)
+        self._set(self._epoch(folder), lambda _: 1.0)
+
+    def check_epoch(self, folder: Path) -> None:
+        """Raise `CurateError` for a folder whose files hold another model, or none."""
+        self._places(folder)
+
+    def _epoch(self, folder: Path) -> _Stored:
+        import torch
+
+        if self.tuned.kept:
+            # What files hold in parts or in another form is only known by loading it.
+            other = model.load(str(folder), torch.device("cpu"))
+            if difference := _difference(_shapes(other), _shapes(self.net)):
+                raise CurateError(f"{folder}: is no epoch of {self.source.folder}: {difference}")
+            return _Stored(str(folder), other)
+        return _Stored.of_places(self._places(folder))
+
+    def _places(self, folder: Path) -> Mapping[str, weights.Tensor]:
+        from safetensors import SafetensorError
+
+        try:
+            places = weights.stored(str(folder), self.net) if folder.is_dir() else {}
+        except (SafetensorError, OSError) as error:
+            raise CurateError(f"{folder}: {_DAMAGED} ({brief(str(error))})") from error
+        names = [name for name, _ in self.net.named_parameters() if name in self.tuned.places]
+        if lacking := [name for name in names if name not in places]:
+            raise CurateError(
+                f"{folder}: lacks {lacking[0]} as {self.source.folder} has it; move that epoch away"
+            )
+        return places
 
     def _set(self, end: _Stored, part_of: Callable[[str], float]) -> None:
         import torch
@@ -246,15 +284,31 @@ class _Stored:
                 self.kept[key] = weight.detach().clone()
 
     @classmethod
-    def of_places(cls, places: Mapping[str, weights.Tensor], kept: Mapping[str, Any]) -> _Stored:
+    def of_places(cls, places: Mapping[str, weights.Tensor]) -> _Stored:
+        """Weights that files hold as they are, whose model need not be loaded."""
         made = cls.__new__(cls)
-        made.places, made.kept = dict(places), dict(kept)
+        made.places, made.kept = dict(places), {}
         return made
 
     def read(self, name: str) -> torch.Tensor:
         """A weight."""
         found: torch.Tensor = self.kept[name] if name in self.kept else self.places[name].read()
         return found
+
+
+def _learnt(file: Path) -> Weights:
+    """What an adapter's file holds, by name."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CurateError(f"{file}: {_DAMAGED} ({brief(str(error))})") from error
+
+
+def _shape(weight: torch.Tensor | None) -> str:
+    return _shown(None if weight is None else tuple(weight.shape))
 
 
 def _is(name: str, parts: tuple[str, ...]) -> bool:
@@ -274,16 +328,26 @@ def _check_known(adapter: adapters.Adapter, name: str, start: Weights) -> None:
         )
 
 
-def _check_shapes(source: Source, base: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _shapes(net: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in net.named_parameters()}
+
+
+def _check_base(source: Source, shapes: Shapes, own: Shapes) -> None:
     """Raise `CurateError` for a base that is built otherwise than the checkpoint."""
-    own = {name: tuple(weight.shape) for name, weight in base.named_parameters()}
-    for name in sorted({*own} | {*shapes}):
-        if own.get(name) != shapes.get(name):
-            here, there = (_shown(each.get(name)) for each in (shapes, own))
-            raise CurateError(
-                f"{source.name}: was not trained from {source.base}: {name} is {here} in the one "
-                f"and {there} in the other; name its base with --model"
-            )
+    if difference := _difference(shapes, own):
+        raise CurateError(
+            f"{source.name}: was not trained from {source.base}: {difference}; name its base with "
+            "--model"
+        )
+
+
+def _difference(one: Shapes, other: Shapes) -> str | None:
+    """The first weight of which two models have not the same, in words."""
+    names = sorted(name for name in {*one} | {*other} if one.get(name) != other.get(name))
+    if not names:
+        return None
+    here, there = (_shown(each.get(names[0])) for each in (one, other))
+    return f"{names[0]} is {here} in the one and {there} in the other"
 
 
 def _shown(shape: tuple[int, ...] | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from curate.base.errors import CurateError
 from curate.base.extras import require
 from curate.base.folder import atomic_folder, sha256, write_atomic, write_manifest, writing
+from curate.base.places import is_there
 from curate.base.replacing import Kind, check_replaced
 from curate.base.terminal import show
 from curate.base.version import __version__
@@ -21,7 +22,7 @@ from trainer.after.rewind.gauge import Gauge, target_loss
 from trainer.after.rewind.paths import WeightPath, path_of
 from trainer.after.rewind.results import Numbers, Place, Rewound, Text
 from trainer.after.rewind.scales import Scale
-from trainer.after.rewind.source import Source, check_base, find
+from trainer.after.rewind.source import MAKER, Source, check_base, find
 from trainer.after.rewind.texts import Chosen
 from trainer.checkpoints import adapters, companions, put_on
 from trainer.config.adapter_files import is_adapter, read_json
@@ -34,7 +35,6 @@ Log = Callable[[str], None]
 # Files beside the model, by name, made of the result: pages and pictures.
 Draw = Callable[[Rewound], Mapping[str, str]]
 
-MAKER = "curate rewind"
 TABLE = "rewind.json"
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 # At 0.05 a rotation has gone more than a fifth of its way, and here 5, 10 and 15 % of it.
@@ -128,7 +128,8 @@ def rewind(
         result = _result(walk, found, place, why, Path(out))
         with writing(out):
             walk.to(place)
-            walk.path.write(folder)
+            with weights.failures_as_os_errors():
+                walk.path.write(folder)
             _check_written(walk, folder, result)
             text = _json(result)
             write_atomic(folder / TABLE, text)
@@ -169,6 +170,8 @@ def prepare(asked: Asked, source: Source, log: Log) -> Walk:
     notices = [] if unsure is None else [unsure]
     device = pick_device(asked.device)
     path = path_of(source, device)
+    for _, folder in source.epochs:
+        path.check_epoch(folder)
     tokenizers = _tokenizer(source), model.read_tokenizer(source.base)
     rows = int(path.net.get_input_embeddings().weight.shape[0])
     limits = Limits(rows, model.read_limits(source.base).positions)
@@ -293,5 +296,8 @@ def _settings(manifest: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _inputs(asked: Asked, source: Source) -> list[str]:
     """What is read, which must not lie where is written."""
-    read = [str(source.folder), asked.source, asked.retention, asked.target, source.base]
-    return [each for each in read if each is not None and Path(each).exists()]
+    run = None if source.run is None else str(source.run)
+    tokens = source.settings.get("tokens")
+    read = [str(source.folder), asked.source, run, asked.retention, asked.target, source.base]
+    read.append(tokens)
+    return [each for each in read if each is not None and is_there(Path(each))]

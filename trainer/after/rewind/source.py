@@ -8,15 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError
+from curate.base.folder import MANIFEST, read_manifest
+from curate.base.manifest_shape import OBJECT, TEXT, TEXTS, Shape, check_shapes
 from trainer.checkpoints import adapters, checkpoint, place
 from trainer.checkpoints.adapters import Adapter
 from trainer.config.adapter_files import BOTTLENECKS, LORA_XS, is_adapter, read_json
 from trainer.models import model, teachers, weights
 
+MAKER = "curate rewind"
 # Adapters of peft whose numbers say how far they are from doing nothing.
 WITH_PATH = ("LORA", "OFT", "BOFT", "IA3", "VERA", "LN_TUNING", "TRAINABLE_TOKENS", LORA_XS)
 # How LoRA may begin without a change of the base's own weights.
 _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
+# What is read of `train.json`; anything may be missing or null.
+_SHAPES: Mapping[str, Shape] = {
+    "config": OBJECT,
+    "config.tokens": TEXT,
+    "config.method": TEXT,
+    "config.objective": TEXT,
+    "config.save_dtype": TEXT,
+    "rows": OBJECT,
+    "rows.held_out": TEXTS,
+    "tokens": OBJECT,
+    "tokens.tokenizer": OBJECT,
+    "tokens.tokenizer.hash": TEXT,
+    "tokens.template": OBJECT,
+    "tokens.template.hash": TEXT,
+    "base_sha256": TEXT,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +57,12 @@ class Source:
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings of its training run; empty where none is known."""
-        config = self.about.get("config")
-        return config if isinstance(config, dict) else {}
+        return self.about.get("config") or {}
+
+    @property
+    def held_out(self) -> set[str]:
+        """The ids of the rows that its run held out."""
+        return {*((self.about.get("rows") or {}).get("held_out") or ())}
 
     @property
     def kind(self) -> str:
@@ -70,7 +93,7 @@ def find(name: str, base: str | None) -> Source:
     if not named.is_dir():
         raise CurateError(f"{name}: there is no such folder; name a CKPT or an adapter's folder")
     run = adapters.run_of(named)
-    about = {} if run is None else read_json(run / place.MARKER)
+    about = _rewound(named) if run is None else _about(run / place.MARKER)
     is_run = run is not None and run.resolve() == named.resolve()
     if is_run and about.get("status") != "done":
         raise CurateError(
@@ -78,13 +101,32 @@ def find(name: str, base: str | None) -> Source:
             "(curate train --resume), or name one of its epochs"
         )
     adapter = _adapter(named)
-    objective = about.get("config", {}).get("objective") if adapter is None else adapter.objective
+    settings = about.get("config") or {}
+    objective = settings.get("objective") if adapter is None else adapter.objective
     if objective == "reward":
         raise CurateError(f"{name}: is a reward model, which gives no token a probability")
-    found = _base_of_adapter(adapter, base) if adapter else _base_of_weights(named, run, base)
+    known = about.get("base") if run is None else adapters.base_of_run(run)
+    found = adapters.base_of(adapter, base) if adapter else _base_of_weights(named, known, base)
     epochs = checkpoint.numbered(named / "epochs", "epoch-") if is_run else []
     folder = named if adapter is None else adapter.folder
     return Source(name, folder, run, about, adapter, found, tuple(epochs))
+
+
+def _about(marker: Path) -> dict[str, Any]:
+    """What `train.json` says. Raises `CurateError` where it is not what a training run writes."""
+    about = read_json(marker)
+    check_shapes(about, _SHAPES, (), marker, "bring back what the run wrote")
+    return about
+
+
+def _rewound(named: Path) -> dict[str, Any]:
+    """Of what an earlier rewind wrote: its base, and the hash of that; of others nothing."""
+    manifest = read_manifest(named)
+    if manifest.get("maker") != MAKER:
+        return {}
+    shapes = {"base": TEXT, "hashes": OBJECT, "hashes.base": TEXT}
+    check_shapes(manifest, shapes, (), named / MANIFEST, "name its base with --model")
+    return {"base": manifest.get("base"), "base_sha256": (manifest.get("hashes") or {}).get("base")}
 
 
 def _adapter(named: Path) -> Adapter | None:
@@ -127,13 +169,9 @@ def _check_path(adapter: Adapter) -> None:
         )
 
 
-def _base_of_adapter(adapter: Adapter, given: str | None) -> str:
-    return adapters.base_of(adapter, given)
-
-
-def _base_of_weights(named: Path, run: Path | None, given: str | None) -> str:
+def _base_of_weights(named: Path, known: str | None, given: str | None) -> str:
     model.check_source(str(named))
-    base = given or (None if run is None else adapters.base_of_run(run))
+    base = given or known
     if base is None:
         raise CurateError(
             f"{named}: does not say what it was trained from; name its base with --model"

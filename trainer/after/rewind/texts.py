@@ -11,6 +11,7 @@ import numpy as np
 
 from curate.base.errors import CurateError, some_of
 from curate.base.folder import sha256
+from curate.base.places import is_there
 from trainer.after.rewind.source import Source
 from trainer.checks import gate
 from trainer.data.general import watched
@@ -67,7 +68,7 @@ def read_texts(
     own, why = _rows_of_run(source)
     trained = _trained(source, own)
     rows, lines = _target(source, target, own, why, tokenizer, limits)
-    kept = _retention(retention, tokenizer_of_base or tokenizer, limits)
+    kept = _retention(retention, source, tokenizer_of_base or tokenizer, limits)
     seen = [each for each in (trained, (rows.rows, rows.chosen)) if each is not None]
     _check_apart(kept, seen, tokenizers)
     if trained is None:
@@ -98,7 +99,7 @@ def _trained(source: Source, own: Tokens | None) -> tuple[Rows, Ints] | None:
     """The rows that were trained, as far as they are known."""
     if own is None:
         return None
-    held = {*(source.about.get("rows") or {}).get("held_out", ())}
+    held = source.held_out
     return own.rows, np.array([row for row, name in enumerate(own.rows.ids) if name not in held])
 
 
@@ -122,7 +123,7 @@ def _target(
     chosen = np.arange(len(rows))
     name = str(tokens.folder)
     if given is None:
-        held = {*source.about["rows"]["held_out"]}
+        held = source.held_out
         chosen = np.array([row for row, key in enumerate(rows.ids) if key in held], np.int64)
         name = f"held-out rows of {name}"
         if not len(chosen):
@@ -158,34 +159,46 @@ def _fitting(rows: Rows, limits: Limits) -> Any:
 
 def _check_rendered(tokens: Tokens, source: Source, tokenizer: Any | None) -> None:
     """Raise `CurateError` for rows that another tokenizer or template wrote than the trained."""
+    _check_words(tokens, source.name, tokenizer)
+    for what in ("tokenizer", "template"):
+        _check_same(tokens, source, what)
+
+
+def _check_words(tokens: Tokens, name: str, tokenizer: Any | None) -> None:
+    """Raise `CurateError` for rows of tokens that the tokenizer of `name` has not."""
     known = model.token_ids(tokenizer)
     if known is not None and (
         strange := gate.strange_tokens(tokens, known, len(tokenizer))  # type: ignore[arg-type]
     ):
         raise CurateError(
-            f"{tokens.folder}: was rendered for another tokenizer than that of {source.name} "
-            f"({strange[0]}); render the target anew with its tokenizer"
+            f"{tokens.folder}: was rendered for another tokenizer than that of {name} "
+            f"({strange[0]}); render it anew with that tokenizer"
         )
+
+
+def _check_same(tokens: Tokens, source: Source, what: str) -> None:
+    """Raise `CurateError` for rows of another tokenizer, or template, than the trained have."""
     about = source.about.get("tokens") or {}
-    for what in ("tokenizer", "template"):
-        theirs, own = (each.get(what) or {} for each in (tokens.manifest, about))
-        if theirs.get("hash") and own.get("hash") and theirs["hash"] != own["hash"]:
-            raise CurateError(
-                f"{tokens.folder}: was rendered with the {what} {theirs.get('name')!r} "
-                f"({theirs['hash'][:12]}), and {source.name} was trained with "
-                f"{own.get('name')!r} ({own['hash'][:12]}); render the target anew with that one"
-            )
+    theirs, own = (each.get(what) or {} for each in (tokens.manifest, about))
+    if theirs.get("hash") and own.get("hash") and theirs["hash"] != own["hash"]:
+        raise CurateError(
+            f"{tokens.folder}: was rendered with the {what} {theirs.get('name')!r} "
+            f"({theirs['hash'][:12]}), and {source.name} was trained with "
+            f"{own.get('name')!r} ({own['hash'][:12]}); render it anew with that one"
+        )
 
 
-def _retention(given: str, tokenizer: Any | None, limits: Limits) -> Chosen:
+def _retention(given: str, source: Source, tokenizer: Any | None, limits: Limits) -> Chosen:
     path = Path(given)
-    if not path.exists():
-        raise CurateError(f"{given}: there is no such retention text")
-    digest = sha256(path / "manifest.json") if path.is_dir() else sha256(path)
-    if path.is_file():
-        with path.open("rb") as file:
-            if b"\0" in file.read(1 << 20):
-                raise CurateError(f"{given}: is no text (it has zero bytes); give plain text")
+    if not given.strip() or not is_there(path):
+        raise CurateError(f"{given!r:.90}: there is no such retention text")
+    if path.is_dir():
+        tokens = load_tokens(given)
+        _check_words(tokens, source.base, tokenizer)
+        _check_same(tokens, source, "tokenizer")
+        digest = tokens.manifest_hash
+    else:
+        digest = _hash_of_text(path)
     rows, chosen = watched(path, tokenizer, limits)
     found = Chosen(path.name, rows, chosen, digest)
     if found.targets < LEAST:
@@ -193,6 +206,20 @@ def _retention(given: str, tokenizer: Any | None, limits: Limits) -> Chosen:
             f"{given}: has {found.targets} tokens to predict, and of fewer than {LEAST} a loss "
             "says little; give a longer text"
         )
+    _check_readable(given, found, tokenizer)
+    return found
+
+
+def _hash_of_text(path: Path) -> str:
+    with path.open("rb") as file:
+        if b"\0" in file.read(1 << 20):
+            raise CurateError(f"{path}: is no text (it has zero bytes); give plain text")
+    return sha256(path)
+
+
+def _check_readable(given: str, found: Chosen, tokenizer: Any | None) -> None:
+    """Raise `CurateError` for a text in words that the tokenizer does not know."""
+    rows, chosen = found.rows, found.chosen
     unknown = getattr(tokenizer, "unk_token_id", None)
     if unknown is not None and unknown != getattr(tokenizer, "eos_token_id", None):
         ids = np.concatenate([rows.input_ids[rows.row(row)] for row in chosen.tolist()])
@@ -202,7 +229,6 @@ def _retention(given: str, tokenizer: Any | None, limits: Limits) -> Chosen:
                 f"{given}: {share:.0%} of its tokens are unknown to the model's tokenizer; give "
                 "text in words it knows"
             )
-    return found
 
 
 def _check_apart(
