@@ -35,8 +35,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def proved(home: Path, out: Path) -> Any:
-    return curate.prove_amounts(home / "run", AMOUNTS, out=out, **asked(home, ["tokens"]))
+def proved(home: Path, out: Path, **more: Any) -> Any:
+    given = asked(home, ["tokens"]) | more
+    return curate.prove_amounts(home / "run", AMOUNTS, out=out, **given)
 
 
 def words(home: Path, out: Path, *more: str) -> list[str]:
