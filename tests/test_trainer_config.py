@@ -231,6 +231,7 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
     tokens = write_tokens(tmp_path / "tokens", reversed_pairs(8))
     model = write_model(tmp_path / "base")
     general = write_tokens(tmp_path / "general", reversed_pairs(4))
+    others = write_tokens(tmp_path / "others", reversed_pairs(12)[8:])
     READ.clear()
     run = Recorded(
         tokens=tokens,
@@ -254,7 +255,7 @@ def test_every_field_is_read_by_the_trainer(tmp_path: Path):
     for objective, more in (
         ("dpo", {"tokens": pairs, "label_smoothing": 0.1}),
         ("simpo", {"tokens": pairs}),
-        ("kto", {"undesirable": general}),
+        ("kto", {"undesirable": others}),
     ):
         beside = {"tokens": tokens, "model": model, "objective": objective, **more}
         trainer.train(Recorded(**beside, out=f"{run.out}-{objective}"), silent)
