@@ -75,15 +75,15 @@ SETTINGS = {
     ),
     "smollm2": Setting(
         "SmolLM2-135M-Instruct, its weights once rounded to 4 bits",
-        rows=140,
-        longest=512,
-        epochs=6,
+        rows=64,
+        longest=256,
+        epochs=3,
         methods={
             "full": {"learning_rate": 5e-5},
             "lora": {"learning_rate": 5e-4, "lora_r": 8, "lora_alpha": 16.0},
             "oft": {"learning_rate": 5e-4, "rotation_block": 32},
         },
-        text=(32, 192),
+        text=(16, 96),
     ),
 }
 
