@@ -95,6 +95,8 @@ def run(
     how = _read_options(format, columns, paths, answerer, undesirable, max_unpacked)
     place = None if work is None else Path(work)
     shared = Path(out).parent if place is None and out is not None else place
+    if address is not None and shared is None:
+        raise CurateError("address needs out or work, a folder that all nodes of the cluster see")
     plan = _plan(recipe, steps, settings, seed, _engine(workers, engine, address, shared), cache)
     plan = replace(plan, how=how, out=out, force=force, remember=remember, work=place)
     with changes_explained(*_given(data)):

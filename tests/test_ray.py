@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+import curate
 from curate.base.errors import CurateError
 from curate.base.parts import PartSize
 from curate.pipeline import recipe
@@ -66,16 +70,21 @@ def raylets() -> set[int]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("ray")
-    address = "127.0.0.1:6391"
+    # Short, as Ray puts sockets far below it.
+    sockets = tempfile.mkdtemp(prefix="curate-test-", dir="/tmp")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
     ours = ["--num-cpus=1", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
     before = raylets()
-    head = ["--head", "--port=6391", "--include-dashboard=false", "--temp-dir", "/tmp/curate-test"]
+    head = ["--head", f"--port={port}", "--include-dashboard=false", "--temp-dir", sockets]
     ray_command(folder, "start", *head, *ours)
     first = raylets() - before
     ray_command(folder, "start", "--address", address, *ours)
     second = raylets() - before - first
     yield Cluster(address, [*first, *second])
     ray_command(folder, "stop", "--force")
+    shutil.rmtree(sockets, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -226,3 +235,8 @@ def test_what_no_engine_is_or_reads_is_a_sentence() -> None:
         engine_of(2, "spark")
     with pytest.raises(CurateError, match=r"^address is 'there:1', which engine proc"):
         engine_of(2, address="there:1")
+
+
+def test_a_cluster_needs_a_folder_that_its_nodes_see(tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match=r"^address needs out or work, a folder that all nodes"):
+        curate.run([{"prompt": "a", "response": "b"}], engine="ray", address="127.0.0.1:1")

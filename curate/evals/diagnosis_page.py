@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from curate.base.charts import nice_ticks
-from curate.base.pages import POLICY
-from curate.base.terminal import printable, printable_line
+from curate.base.pages import POLICY, page_templates
+from curate.base.terminal import printable
 from curate.report.charts import NARROW, Curve, Tick, drawn
 
 if TYPE_CHECKING:
@@ -156,20 +156,8 @@ def number(value: float | None) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    import jinja2
-
-    packages = [jinja2.PackageLoader("curate", name) for name in ("evals", "report")]
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(packages),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "count": lambda count: f"{count:,}",
         "number": number,
-        "line": printable_line,
-        "printable": printable,
     }
-    return environment
+    return page_templates("evals", "report", filters=filters)

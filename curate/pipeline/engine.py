@@ -90,11 +90,11 @@ def engine_of(
         raise CurateError(f"engine is {name!r}; expected one of {', '.join(ENGINES)}")
     if address is not None and name != RAY:
         raise CurateError(f"address is {address!r}, which engine {name} does not read; give {RAY}")
-    count = workers or os.cpu_count() or 1
     if name == RAY:
         from curate.pipeline.on_ray import OnRay
 
-        return OnRay(count, address, shared)
+        return OnRay(workers, address, shared)
+    count = workers or os.cpu_count() or 1
     return Here() if count < 2 else Processes(count)
 
 

@@ -34,11 +34,14 @@ _LONGEST = 20
 class OnRay:
     """Works on Ray; `curate.pipeline.engine.Engine`.
 
-    With `address` on the cluster there (what `ray.init` takes), whose nodes must all see the folder
-    `shared`; else on this machine, in `count` processes. Nothing is started before there is work.
+    `count` items at once; None: as many as there are cores. With `address` on the cluster there
+    (what `ray.init` takes), whose nodes must all see the folder `shared`; else on this machine.
+    Nothing is started before there is work.
     """
 
-    def __init__(self, count: int, address: str | None = None, shared: Path | None = None) -> None:
+    def __init__(
+        self, count: int | None, address: str | None = None, shared: Path | None = None
+    ) -> None:
         require("engine ray", "ray", "ray")
         self._asked = Asked(count, address, shared)
         self._driver: _Driver | None = None

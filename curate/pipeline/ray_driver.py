@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.base.errors import CurateError, brief, one_line
+from curate.base.folder import writing
 from curate.base.version import __version__
 from curate.pipeline.portable import Pickled, portable, unpickled
 from curate.pipeline.workers import RETRIES, follow_parent
@@ -41,7 +42,7 @@ class RayFault(CurateError):
 class Asked:
     """Where to work: see `OnRay`."""
 
-    count: int
+    count: int | None  # items at once; None: as many as there are cores
     address: str | None
     shared: Path | None
 
@@ -83,6 +84,7 @@ class Driver:
         self._asked, self._folder = asked, folder
         self._waiting: deque[Any] = deque()
         self._ray: Any = None
+        self._work: Any = None  # what Ray's processes do
         self._sent: Any = None
         self._name = ""
 
@@ -96,7 +98,7 @@ class Driver:
 
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if not is_cluster:
-            count = self._asked.count
+            count = self._asked.count or os.cpu_count() or 1
             here = {"num_cpus": count, "object_store_memory": _STORE, "_temp_dir": self._folder}
             with _explained("Ray does not start on this machine"):
                 ray.init(address="local", include_dashboard=False, **here, **quiet)
@@ -107,17 +109,18 @@ class Driver:
             ray.init(address=self._asked.address, **quiet)
         self._ray = ray
         self._check_nodes()
-        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return self._asked.count or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def task(self, given: Pickled) -> None:
         """What is done with the items that come."""
         self._name = hashlib.blake2b(given[1], digest_size=16).hexdigest()
+        # Once, as Ray stores a function again for each time that it is made one of Ray's.
+        self._work = self._work or self._ray.remote(max_retries=RETRIES, num_cpus=1)(_do)
         self._sent = self._ray.put(given)  # once, whatever the number of items
 
     def item(self, item: Any) -> None:
         """Begin with an item."""
-        work = self._ray.remote(max_retries=RETRIES, num_cpus=1)(_do)
-        self._waiting.append(work.remote(self._name, self._sent, item))
+        self._waiting.append(self._work.remote(self._name, self._sent, item))
 
     def answer(self) -> Any:
         """The answer to the first item that has none yet."""
@@ -162,7 +165,9 @@ class Driver:
         probe = self._asked.shared.absolute() / f".{secrets.token_hex(8)}.probe"
         look = ray.remote(num_cpus=0, max_retries=0)(_look)
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        probe.write_text(word)
+        with writing(probe):
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.write_text(word)
         try:
             there = [On(node["NodeID"], soft=False) for node in nodes]
             asked = [look.options(scheduling_strategy=on).remote(str(probe), word) for on in there]

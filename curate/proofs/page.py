@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from curate.base.folder import write_page as write_text
-from curate.base.pages import POLICY
+from curate.base.pages import POLICY, page_templates
 from curate.base.places import check_page
 from curate.base.terminal import printable, printable_line
 from curate.proofs.answers import Shown
@@ -128,24 +128,12 @@ def _answer(shown: Shown, texts: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def environment() -> jinja2.Environment:
     """Templates of pages of proofs, with what they call."""
-    import jinja2
-
-    packages = [jinja2.PackageLoader("curate", name) for name in ("proofs", "report")]
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(packages),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "count": lambda count: f"{count:,.0f}",
         "percent": percent,
         "width": lambda share: f"{100 * share:.2f}%",
         "bits": lambda value: number(value, 4),
         "p": p_text,
-        "line": printable_line,
-        "printable": printable,
         "difference": _difference,
         "reach": lambda each: (
             "nothing varied" if each.is_constant else _amount(each, each.would_see)
@@ -160,7 +148,7 @@ def environment() -> jinja2.Environment:
         "rate": rate_of,
         "win_notices": lambda found: list(notices(found)),
     }
-    return environment
+    return page_templates("proofs", "report", filters=filters)
 
 
 def _difference(comparison: Comparison) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from curate.base.pages import POLICY
+from curate.base.pages import POLICY, page_templates
 from curate.base.terminal import printable
 from curate.report import (
     charts,
@@ -166,25 +166,15 @@ def prepare() -> None:
 
 @cache
 def _environment() -> jinja2.Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("curate", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "count": lambda count: f"{count:,}",
         "percent": percent,
         "number": lambda value: f"{value:,.4g}",
         "words": lambda value: f"{value:,.0f}",
         "seconds": lambda value: f"{value:,.2f}\N{NO-BREAK SPACE}s",
         "width": lambda value: f"{100 * value:.2f}%",
-        "printable": printable,
     }
-    return environment
+    return page_templates("report", filters=filters)
 
 
 def percent(share: float) -> str:

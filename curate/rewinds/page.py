@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from curate.base.pages import POLICY
-from curate.base.terminal import printable, printable_line
+from curate.base.pages import POLICY, page_templates
+from curate.base.terminal import printable
 from curate.base.version import __version__
 from curate.rewinds import plane, table
 from trainer.after.rewind.results import Point, Rewound
@@ -79,19 +79,7 @@ def method(found: Rewound) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    import jinja2
-
-    packages = [jinja2.PackageLoader("curate", name) for name in ("rewinds", "report")]
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(packages),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "cells": table.cells,
-        "line": printable_line,
-        "printable": printable,
     }
-    return environment
+    return page_templates("rewinds", "report", filters=filters)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from curate import api
 from curate.base.folder import changes_explained
 from curate.base.terminal import show, show_json
+from curate.pipeline.engine import ENGINES
 from curate.verbs.common import assignments, line_width, live, reading, speaker, warn, width
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ def run(arguments: argparse.Namespace) -> None:
         "live": live(arguments.quiet),
         **reading(arguments),
     }
+    where = {name: getattr(arguments, name) for name in ("engine", "address", "work")}
     if arguments.dry_run:
+        if where != {"engine": ENGINES[0], "address": None, "work": None}:
+            say("estimated by processes of this machine, whatever the engine")
         for name, found in api.estimate(arguments.dump, **how).items():
             show(_estimate_line(name, found))
         say("nothing was asked for these rows, and nothing was written")
         return
-    where = {name: getattr(arguments, name) for name in ("engine", "address", "work")}
     how |= {"out": arguments.out, "force": arguments.force, "remember": False, **where}
     done = api.run(arguments.dump, **how)
     if not arguments.quiet:  # else its table is not even made

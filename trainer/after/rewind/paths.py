@@ -144,7 +144,8 @@ class AdapterPath:
 
         with torch.no_grad():
             parts = [*_moved_layers(self.net), *self._moved_weights()]
-        return tuple(math.sqrt(sum(each)) for each in zip(*parts, strict=True))  # type: ignore[return-value]
+        moved, there = (math.sqrt(sum(each)) for each in zip(*parts, strict=True))
+        return moved, there
 
     def _moved_weights(self) -> Iterator[tuple[float, float]]:
         """Squares of weights that stand in place of the base's own: norms, rows, whole layers."""

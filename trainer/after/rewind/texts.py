@@ -167,9 +167,9 @@ def _check_rendered(tokens: Tokens, source: Source, tokenizer: Any | None) -> No
 def _check_words(tokens: Tokens, name: str, tokenizer: Any | None) -> None:
     """Raise `CurateError` for rows of tokens that the tokenizer of `name` has not."""
     known = model.token_ids(tokenizer)
-    if known is not None and (
-        strange := gate.strange_tokens(tokens, known, len(tokenizer))  # type: ignore[arg-type]
-    ):
+    if tokenizer is None or known is None:
+        return
+    if strange := gate.strange_tokens(tokens, known, len(tokenizer)):
         raise CurateError(
             f"{tokens.folder}: was rendered for another tokenizer than that of {name} "
             f"({strange[0]}); render it anew with that tokenizer"
